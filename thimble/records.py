@@ -1,0 +1,199 @@
+"""The Dataset artifact: `dataset.json` and the records of its shards."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thimble.artifact import read_json
+from thimble.stage import BadInput
+from thimble.tfrecord import decode_example, encode_example, read_frames
+
+__all__ = [
+    "FORMAT",
+    "SPLITS",
+    "Dataset",
+    "Record",
+    "decode_record",
+    "encode_record",
+    "load_dataset",
+    "read_records",
+]
+
+FORMAT = "thimble-dataset/1"
+SPLITS = ("train", "validation", "test")
+REQUIRED = (
+    "bit_depth",
+    "cases",
+    "channels",
+    "classes",
+    "counts",
+    "normalization",
+    "shards",
+    "tile",
+)
+INTENDED_USE = "research use only"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set on disk.
+
+    Attributes:
+        folder: The artifact.
+        spec: Its `dataset.json`.
+    """
+
+    folder: Path
+    spec: dict[str, Any]
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes; class 0 is the background."""
+        return [str(entry["name"]) for entry in self.spec["classes"]]
+
+    @property
+    def channels(self) -> int:
+        """1 or 3."""
+        return int(self.spec["channels"])
+
+    @property
+    def tile(self) -> int:
+        """Side of the square that the network sees at prediction, in pixels."""
+        return int(self.spec["tile"])
+
+    @property
+    def normalization(self) -> dict[str, Any]:
+        """How intensities are standardised, see `thimble.preprocessing.normalize`."""
+        return dict(self.spec["normalization"])
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Return what a package needs so that nobody can feed it wrongly."""
+        return {
+            "normalization": self.normalization,
+            "bit_depth": int(self.spec["bit_depth"]),
+            "channels": self.channels,
+            "tile": self.tile,
+            "classes": self.classes,
+            "intended_use": INTENDED_USE,
+        }
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image with its label.
+
+    Attributes:
+        id: Name of the case.
+        group: Patient.
+        copy: 0 for the original, k for the k-th elastically deformed copy.
+        image: `(height, width, channels)` uint8 or uint16.
+        label: `(height, width)` uint8, class index.
+        border: `(height, width)` uint8, 255 * exp(-(d1 + d2)^2 / (2 sigma^2)); None if it is off.
+    """
+
+    id: str
+    group: str
+    copy: int
+    image: NDArray[Any]
+    label: NDArray[np.uint8]
+    border: NDArray[np.uint8] | None
+
+
+def load_dataset(folder: str | Path) -> Dataset:
+    """Open a Dataset artifact.
+
+    Raises:
+        BadInput: If `dataset.json` is missing, corrupt or of another format.
+    """
+    path = Path(folder) / "dataset.json"
+    spec = read_json(path)
+    found = spec.get("format") if isinstance(spec, dict) else None
+    if found != FORMAT:
+        raise BadInput(f"{path} has the format {found!r}. Expected {FORMAT!r}: run ingest again.")
+    absent = [name for name in REQUIRED if name not in spec]
+    if absent:
+        raise BadInput(f"{path} lacks {', '.join(absent)}. Run ingest again.")
+    return Dataset(Path(folder), spec)
+
+
+def encode_record(record: Record) -> bytes:
+    """Return a record as a tf.train.Example; equal records give equal bytes."""
+    height, width, channels = record.image.shape
+    bits = 8 * record.image.dtype.itemsize
+    # Little-endian whatever the machine.
+    image = np.ascontiguousarray(record.image, record.image.dtype.newbyteorder("<"))
+    return encode_example(
+        {
+            "id": record.id.encode(),
+            "group": record.group.encode(),
+            "copy": record.copy,
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "bits": bits,
+            "image": image.tobytes(),
+            "label": np.ascontiguousarray(record.label, np.uint8).tobytes(),
+            "border": b"" if record.border is None else record.border.tobytes(),
+        }
+    )
+
+
+def decode_record(data: bytes) -> Record:
+    """Return the record in a tf.train.Example.
+
+    Raises:
+        BadInput: If features are missing or sizes do not fit.
+    """
+    values: dict[str, Any] = decode_example(data)
+    try:
+        size = (values["height"], values["width"])
+        kind = np.dtype("<u2" if values["bits"] == 16 else "u1")
+        image = np.frombuffer(values["image"], kind).reshape(*size, values["channels"])
+        border = values["border"]
+        return Record(
+            id=values["id"].decode(),
+            group=values["group"].decode(),
+            copy=values["copy"],
+            image=image.astype(kind.newbyteorder("="), copy=False),
+            label=np.frombuffer(values["label"], np.uint8).reshape(size),
+            border=np.frombuffer(border, np.uint8).reshape(size) if border else None,
+        )
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        raise BadInput(f"A record does not decode ({error}). Run ingest again.") from None
+
+
+def read_records(dataset: Dataset, split: str, originals_only: bool = True) -> Iterator[Record]:
+    """Read the records of a split, one in memory at a time and shard.
+
+    Args:
+        dataset: The data set.
+        split: train, validation or test.
+        originals_only: Whether to leave out the deformed copies.
+
+    Yields:
+        Records sorted by id, then copy.
+
+    Raises:
+        BadInput: If the split is unknown, or a shard is missing or damaged.
+    """
+    if split not in dataset.spec["shards"]:
+        raise BadInput(f"Unknown split {split!r}. Known: {', '.join(dataset.spec['shards'])}.")
+    shards = [_read_shard(dataset.folder / name) for name in dataset.spec["shards"][split]]
+    # Ingest sorts every shard, so that merging them sorts all.
+    for record in heapq.merge(*shards, key=lambda record: (record.id, record.copy)):
+        if record.copy == 0 or not originals_only:
+            yield record
+
+
+def _read_shard(path: Path) -> Iterator[Record]:
+    """Decode the records of one shard."""
+    for data in read_frames(path):
+        try:
+            yield decode_record(data)
+        except BadInput as error:
+            raise BadInput(f"{path}: {error}") from None

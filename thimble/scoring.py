@@ -1,0 +1,210 @@
+"""Scores of segmentations: Dice, HD95, the worst decile, and the paired bootstrap.
+
+One rule for every number that Thimble prints: masks are the argmax of the tiled full image, counts
+are pooled over the images of a split, class 0 is the background, and "Dice" without a class is the
+mean over the classes >= 1.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from thimble.stage import BadInput
+
+__all__ = [
+    "bootstrap_difference",
+    "confusion",
+    "dice",
+    "foreground_dice",
+    "hausdorff95",
+    "worst_decile",
+]
+
+Mask = npt.NDArray[np.integer]
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+# Bounds the memory of the bootstrap: indices drawn at once, whatever the number of images.
+_DRAWS_AT_ONCE = 2_000_000
+
+
+def confusion(label: Mask, prediction: Mask, classes: int) -> Counts:
+    """Count true positives, false positives and false negatives of every class.
+
+    Args:
+        label: The truth, class indices in [0, classes), any shape, usually (height, width).
+        prediction: The prediction, of the same shape and range.
+        classes: Number of classes, background included.
+
+    Returns:
+        (classes, 3) int64: true positive, false positive, false negative. Counts of several
+        images add up.
+
+    Raises:
+        BadInput: The shapes differ or an index is outside [0, classes).
+    """
+    label, prediction = np.asarray(label), np.asarray(prediction)
+    if label.shape != prediction.shape:
+        raise BadInput(
+            "a prediction must have the shape of its label. "
+            f"Received: label {label.shape}, prediction {prediction.shape}. "
+            "Score the mask at the resolution of the scan."
+        )
+    for name, mask in (("label", label), ("prediction", prediction)):
+        if mask.size and not (0 <= int(mask.min()) and int(mask.max()) < classes):
+            raise BadInput(
+                f"a {name} must hold class indices in [0, {classes}). Received: "
+                f"{int(mask.min())} to {int(mask.max())}. Map raw label values to classes first."
+            )
+    pairs = label.ravel().astype(np.int64) * classes + prediction.ravel()
+    matrix = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    hits = np.diagonal(matrix)
+    return np.stack([hits, matrix.sum(axis=0) - hits, matrix.sum(axis=1) - hits], axis=1)
+
+
+def dice(counts: Counts) -> Floats:
+    """Dice coefficient of every class: 2 TP / (2 TP + FP + FN).
+
+    Args:
+        counts: (classes, 3) from `confusion`, or a sum of such.
+
+    Returns:
+        (classes,) float64 in [0, 1]; 1.0 for a class absent from both label and prediction.
+
+    Source: Dice, 1945, "Measures of the amount of ecologic association between species".
+    """
+    counts = np.asarray(counts, np.float64)
+    overlap = 2.0 * counts[:, 0]
+    total = overlap + counts[:, 1] + counts[:, 2]
+    return np.divide(overlap, total, out=np.ones_like(total), where=total > 0)
+
+
+def foreground_dice(counts: Counts) -> float:
+    """Mean Dice over the classes >= 1, the figure called "Dice" everywhere.
+
+    Args:
+        counts: (classes, 3) from `confusion`, or a sum of such; classes >= 2.
+
+    Returns:
+        A number in [0, 1].
+    """
+    return float(dice(counts)[1:].mean())
+
+
+def hausdorff95(
+    label: Mask,
+    prediction: Mask,
+    class_index: int,
+    spacing: Sequence[float] = (1.0, 1.0),
+) -> float:
+    """Symmetric 95th-percentile Hausdorff distance between the boundaries of one class.
+
+    Each directed distance is the 95th percentile, over the boundary pixels of one mask, of the
+    distance to the nearest boundary pixel of the other; the larger of the two is returned. A
+    boundary pixel has a 4-neighbour outside the mask; outside the image counts as outside.
+
+    Args:
+        label: The truth, class indices (height, width).
+        prediction: The prediction, of the same shape.
+        class_index: The class to compare.
+        spacing: Size of a pixel along height and width, in the unit of the result (1 = pixels).
+
+    Returns:
+        The distance, >= 0. By definition 0 if the class is in neither mask, and the diagonal of the
+        image if it is in only one of them, so that a lost object costs as much as can be.
+
+    Source: Huttenlocher et al., 1993, section II; the percentile as in Taha and Hanbury, 2015,
+        section "Hausdorff distance".
+    """
+    truth, guess = np.asarray(label) == class_index, np.asarray(prediction) == class_index
+    if not truth.any() and not guess.any():
+        return 0.0
+    if not truth.any() or not guess.any():
+        return float(np.linalg.norm(np.multiply(truth.shape, spacing)))
+    truth_edge, guess_edge = _boundary(truth), _boundary(guess)
+    forth = ndimage.distance_transform_edt(~truth_edge, sampling=spacing)[guess_edge]
+    back = ndimage.distance_transform_edt(~guess_edge, sampling=spacing)[truth_edge]
+    return float(max(np.percentile(forth, 95), np.percentile(back, 95)))
+
+
+def _boundary(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The pixels of a mask with a 4-neighbour outside it."""
+    edge: npt.NDArray[np.bool_] = mask & ~ndimage.binary_erosion(mask)
+    return edge
+
+
+def worst_decile(per_image: Iterable[float]) -> float:
+    """Mean of the worst (lowest) tenth of per-image scores.
+
+    Args:
+        per_image: Scores, higher is better, in any order; at least one.
+
+    Returns:
+        The mean of the floor(n / 10) lowest scores, of the lowest one if n < 20.
+
+    Raises:
+        BadInput: There is no score.
+    """
+    scores = np.sort(np.fromiter(per_image, np.float64))
+    if not scores.size:
+        raise BadInput("the worst decile needs at least one image. Received: none.")
+    return float(scores[: max(1, scores.size // 10)].mean())
+
+
+def bootstrap_difference(
+    a: Sequence[float], b: Sequence[float], seed: int, resamples: int = 10_000
+) -> dict[str, float]:
+    """Paired bootstrap over images of the mean of `a - b`.
+
+    Images are drawn with replacement; both scores of an image stay together. Percentile intervals:
+    they are too narrow for a handful of images, and one image gives an interval of width 0.
+
+    Args:
+        a: (images,) scores of one model, for example Dice in [0, 1].
+        b: (images,) scores of the other model on the same images in the same order.
+        seed: Seed of the draws: equal inputs and seeds give equal bounds.
+        resamples: Number of bootstrap samples, >= 1.
+
+    Returns:
+        `mean` of the differences; `low` and `high`, the two-sided 95 % interval (2.5th and 97.5th
+        percentile); `lower_one_sided_95`, the 5th percentile: "no worse than d" is claimed if it is
+        above -d.
+
+    Raises:
+        BadInput: The lengths differ, are 0, a score is not finite, or resamples < 1.
+
+    Source: Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", section 13.3.
+    """
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if first.ndim != 1 or first.shape != second.shape or not first.size:
+        raise BadInput(
+            "a paired bootstrap needs two equally long, non-empty lists of scores. "
+            f"Received: shapes {first.shape} and {second.shape}. Score both models on one split."
+        )
+    difference = first - second
+    if not np.isfinite(difference).all():
+        raise BadInput("scores must be finite. Received: a NaN or infinite score.")
+    if resamples < 1:
+        raise BadInput(f"resamples must be >= 1. Received: resamples={resamples}")
+    means = _resampled_means(difference, seed, resamples)
+    low, lower, high = np.percentile(means, [2.5, 5.0, 97.5])
+    return {
+        "mean": float(difference.mean()),
+        "low": float(low),
+        "high": float(high),
+        "lower_one_sided_95": float(lower),
+    }
+
+
+def _resampled_means(values: Floats, seed: int, resamples: int) -> Floats:
+    """The mean of each bootstrap sample, drawn in chunks of bounded memory."""
+    generator = np.random.default_rng(seed)
+    rows = max(1, _DRAWS_AT_ONCE // values.size)
+    means = np.empty(resamples)
+    for start in range(0, resamples, rows):
+        shape = (min(rows, resamples - start), values.size)
+        drawn = generator.integers(values.size, size=shape)
+        means[start : start + shape[0]] = values[drawn].mean(axis=1)
+    return means

@@ -1,0 +1,130 @@
+"""TFRecord files of tf.train.Example messages, without TensorFlow (its import takes seconds).
+
+The bytes are those that TensorFlow writes and reads: a record is its length (uint64), a masked
+CRC-32C of the length, the data, and a masked CRC-32C of the data, all little-endian.
+
+Source: tensorflow/core/lib/io/record_writer.h and tensorflow/core/example/feature.proto.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import DecodeError
+
+from thimble.stage import BadInput
+
+__all__ = ["decode_example", "encode_example", "frame_record", "read_frames"]
+
+MASK_DELTA = 0xA282EAD8
+HEADER = struct.Struct("<QI")
+CHECKSUM = struct.Struct("<I")
+
+Value = bytes | int
+
+
+# feature.proto and example.proto without floats, which our records do not hold.
+SCHEMA = """
+name: "thimble/example.proto" package: "tensorflow" syntax: "proto3"
+message_type { name: "BytesList"
+  field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+message_type { name: "Int64List"
+  field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
+message_type { name: "Feature" oneof_decl { name: "kind" }
+  field { name: "bytes_list" number: 1 label: LABEL_OPTIONAL oneof_index: 0
+          type: TYPE_MESSAGE type_name: ".tensorflow.BytesList" }
+  field { name: "int64_list" number: 3 label: LABEL_OPTIONAL oneof_index: 0
+          type: TYPE_MESSAGE type_name: ".tensorflow.Int64List" } }
+message_type { name: "Features"
+  field { name: "feature" number: 1 label: LABEL_REPEATED
+          type: TYPE_MESSAGE type_name: ".tensorflow.Features.FeatureEntry" }
+  nested_type { name: "FeatureEntry" options { map_entry: true }
+    field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
+    field { name: "value" number: 2 label: LABEL_OPTIONAL
+            type: TYPE_MESSAGE type_name: ".tensorflow.Feature" } } }
+message_type { name: "Example"
+  field { name: "features" number: 1 label: LABEL_OPTIONAL
+          type: TYPE_MESSAGE type_name: ".tensorflow.Features" } }
+"""
+
+
+def _example_class() -> Any:
+    """Build the message in a pool of its own, apart from TensorFlow's."""
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(text_format.Parse(SCHEMA, descriptor_pb2.FileDescriptorProto()))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+
+
+Example = _example_class()
+
+
+def encode_example(values: Mapping[str, Value]) -> bytes:
+    """Return a tf.train.Example of one value a feature; equal values give equal bytes."""
+    example = Example()
+    for name, value in values.items():
+        feature = example.features.feature[name]
+        if isinstance(value, int):
+            feature.int64_list.value.append(value)
+        else:
+            feature.bytes_list.value.append(value)
+    return bytes(example.SerializeToString(deterministic=True))
+
+
+def decode_example(data: bytes) -> dict[str, Value]:
+    """Return the features of a tf.train.Example that holds one value each.
+
+    Raises:
+        BadInput: If the bytes are no such message.
+    """
+    try:
+        features = Example.FromString(data).features.feature
+        return {
+            name: feature.bytes_list.value[0]
+            if feature.WhichOneof("kind") == "bytes_list"
+            else feature.int64_list.value[0]
+            for name, feature in features.items()
+        }
+    except (DecodeError, IndexError) as error:
+        raise BadInput(f"A record is no tf.train.Example ({error}). Run ingest again.") from None
+
+
+def _masked_checksum(data: bytes) -> int:
+    """Return CRC-32C, rotated and shifted so that it may itself be checksummed."""
+    checksum = int(google_crc32c.value(data))
+    return (((checksum >> 15) | (checksum << 17)) + MASK_DELTA) & 0xFFFFFFFF
+
+
+def frame_record(data: bytes) -> bytes:
+    """Return the bytes of one record in a TFRecord file."""
+    length = struct.pack("<Q", len(data))
+    header = HEADER.pack(len(data), _masked_checksum(length))
+    return header + data + CHECKSUM.pack(_masked_checksum(data))
+
+
+def read_frames(path: str | Path) -> Iterator[bytes]:
+    """Read the records of a TFRecord file one after another.
+
+    Raises:
+        BadInput: If the file is missing, cut short or its checksums do not match.
+    """
+    broken = f"{path} is damaged (record %d). Copy the data set again, or run ingest again."
+    try:
+        file = open(path, "rb")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}). Run ingest again.") from None
+    with file:
+        number = 0
+        while header := file.read(HEADER.size):
+            if len(header) < HEADER.size:
+                raise BadInput(broken % number)
+            length, checksum = HEADER.unpack(header)
+            if _masked_checksum(header[:8]) != checksum:
+                raise BadInput(broken % number)
+            data, end = file.read(length), file.read(CHECKSUM.size)
+            if end != CHECKSUM.pack(_masked_checksum(data)):
+                raise BadInput(broken % number)
+            yield data
+            number += 1
