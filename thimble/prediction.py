@@ -99,7 +99,13 @@ class Predictor:
         Raises:
             BadInput: The image's channels or type are not what the network was trained on.
         """
+        channels = int(self.preprocessing["channels"])
         scan = image[..., None] if image.ndim == 2 else image
+        if scan.ndim != 3 or scan.shape[2] != channels or not scan.size:
+            raise BadInput(
+                f"{self.name} takes scans (height, width, {channels}). Received: {image.shape}. "
+                f"Store it as {'grey' if channels == 1 else 'RGB'}, as the training scans were."
+            )
         normalised = normalize(scan, self.preprocessing)
         shared = self.tile // 4 if overlap is None else overlap
         logits = predict_tiled(normalised, self.predict_tiles, self.tile, shared)

@@ -76,6 +76,7 @@ class ScheduleConfig:
             evaluate_every=self.evaluate_every,
         )
         require(self.patience >= 0, "patience must be >= 0", patience=self.patience)
+        require(0 <= self.seed < 2**32, "seed must be in [0, 2**32)", seed=self.seed)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,10 @@ class DistillConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
+    def __post_init__(self) -> None:
+        """Check the width; the teacher's is an upper limit."""
+        require(self.base_width >= 1, "base_width must be >= 1", base_width=self.base_width)
+
 
 def soft_cross_entropy(
     student: tf.Tensor, teacher: tf.Tensor, weights: tf.Tensor, temperature: float

@@ -7,11 +7,11 @@ from typing import Any
 import tf_keras
 
 from thimble.accounting import account_for
-from thimble.models import build, from_keras, to_keras
+from thimble.models import MODELS, build, from_keras, to_keras
 from thimble.objective import ObjectiveConfig
 from thimble.patches import AugmentationConfig
 from thimble.records import Dataset, load_dataset
-from thimble.stage import BadInput, Run
+from thimble.stage import BadInput, Run, require
 from thimble.training import (
     ScheduleConfig,
     Validator,
@@ -28,11 +28,24 @@ __all__ = ["ModelConfig", "TrainConfig", "train_model"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape of the network; classes and channels come from the data set."""
+    """Shape of the network; classes and channels come from the data set.
+
+    Attributes:
+        model: A name in `thimble.models.MODELS`.
+        base_width: Channels of the first level; each level down doubles them.
+        depth: Levels below the first, in [1, 6].
+    """
 
     model: str = "unet"
     base_width: int = 16
     depth: int = 4
+
+    def __post_init__(self) -> None:
+        """Check the ranges before any data is read."""
+        known = ", ".join(sorted(MODELS))
+        require(self.model in MODELS, f"model must be one of {known}", model=self.model)
+        config_class, _ = MODELS[self.model]
+        config_class(base_width=self.base_width, depth=self.depth)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,248 @@
+"""Train, distill, prune and quantize on a small learnable data set, one after the other."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.distill.distill import DistillConfig, distill_student
+from components.prune.prune import PruneConfig, prune_model
+from components.quantize.quantize import QuantizeConfig, quantize_model
+from components.train.train import TrainConfig, train_model
+from thimble.artifact import digest_folder, load_history
+from thimble.stage import BadInput, flat_fields, start
+from thimble.training import Diverged
+from thimble.weights import load_weights, save_weights, sparsity_of, writer
+
+STAGES: dict[str, tuple[type, Any]] = {
+    "train": (TrainConfig, train_model),
+    "distill": (DistillConfig, distill_student),
+    "prune": (PruneConfig, prune_model),
+    "quantize": (QuantizeConfig, quantize_model),
+}
+SMALL = {
+    "base_width": 4,
+    "depth": 2,
+    "patch_size": 32,
+    "steps": 40,
+    "evaluate_every": 10,
+    "learning_rate": 0.01,
+    "batch_size": 2,
+}
+
+
+def run_stage(
+    name: str, inputs: list[Path], output: Path, initial: Path | None = None, **changes: Any
+) -> dict[str, float]:
+    """Run a stage as its component does; return its figures."""
+    from thimble.artifact import finish
+
+    config_class, work = STAGES[name]
+    arguments = flat_fields(config_class) | SMALL | changes
+    with start(name, config_class, arguments, inputs) as run:
+        extra = {"initial": initial} if initial else {}
+        weights, figures = work(*inputs, run.config, run, **extra)
+        finish(run, writer(weights), output, figures, previous=inputs[0])
+    return dict(figures)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory, training_dataset: Path) -> Path:
+    folder = tmp_path_factory.mktemp("teacher") / "model"
+    figures = run_stage("train", [training_dataset], folder)
+    assert figures["dice_validation"] > 0.8
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pruned(
+    tmp_path_factory: pytest.TempPathFactory, teacher: Path, training_dataset: Path
+) -> Path:
+    folder = tmp_path_factory.mktemp("pruned") / "model"
+    figures = run_stage("prune", [teacher, training_dataset], folder, sparsity=0.8)
+    assert figures["dice_validation"] > 0.7
+    return folder
+
+
+def test_equal_seeds_give_equal_bytes_and_others_do_not(
+    tmp_path: Path, training_dataset: Path
+) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run_stage("train", [training_dataset], tmp_path / name, steps=4, seed=seed)
+    assert digest_folder(tmp_path / "a") == digest_folder(tmp_path / "b")
+    assert digest_folder(tmp_path / "a") != digest_folder(tmp_path / "c")
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from components.train.train import TrainConfig, train_model
+from thimble.stage import Run, flat_fields, start
+
+def progress(self, step, total, **figures):
+    if step > {after}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Run.progress = progress
+arguments = flat_fields(TrainConfig) | {small!r}
+with start("train", TrainConfig, arguments, [{dataset!r}]) as run:
+    train_model({dataset!r}, run.config, run)
+"""
+
+
+def test_a_killed_training_continues_to_the_same_bytes(
+    tmp_path: Path, training_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_stage("train", [training_dataset], tmp_path / "whole")
+    monkeypatch.setenv("THIMBLE_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    code = KILLED.format(after=20, small=SMALL, dataset=str(training_dataset))
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=os.environ, capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert list((tmp_path / "checkpoints").rglob("*.index"))
+    run_stage("train", [training_dataset], tmp_path / "resumed")
+    for name in ("whole", "resumed"):
+        assert load_history(tmp_path / name)[0]["metrics"]["steps"] == 40
+    assert digest_folder(tmp_path / "whole") == digest_folder(tmp_path / "resumed")
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_loss_that_is_no_number_stops_with_a_clear_error(
+    tmp_path: Path, teacher: Path, training_dataset: Path
+) -> None:
+    weights = load_weights(teacher)
+    weights.tensors["head/bias"][:] = np.nan
+    save_weights(weights, tmp_path / "broken")
+    with pytest.raises(Diverged, match=r"loss is nan at step 10.*Lower learning_rate"):
+        run_stage(
+            "train", [training_dataset], tmp_path / "out", tmp_path / "broken", evaluate_every=40
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_patience_stops_early_and_the_best_state_is_kept(
+    tmp_path: Path, teacher: Path, training_dataset: Path
+) -> None:
+    before = load_history(teacher)[-1]["metrics"]["dice_validation"]
+    figures = run_stage(
+        "train",
+        [training_dataset],
+        tmp_path / "on",
+        teacher,
+        learning_rate=1e-7,
+        patience=2,
+        evaluate_every=5,
+        steps=40,
+    )
+    assert figures["steps"] < 40
+    assert figures["dice_validation"] == pytest.approx(before, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patch_size": 30}, r"patch_size=30 is not divisible by 2\*\*depth=4"),
+        ({"patch_size": 256}, r"patch_size=256 is more than twice.*\(40 pixels\)"),
+        ({"steps": 0}, r"steps must be >= 1.*steps=0"),
+        ({"learning_rate": -1.0}, r"learning_rate must be in \(0, 1\]"),
+        ({"model": "resnet"}, r"Unknown model 'resnet'. Known: unet"),
+        ({"depth": 9}, r"depth"),
+    ],
+)
+def test_wrong_parameters_are_refused(
+    tmp_path: Path, training_dataset: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        run_stage("train", [training_dataset], tmp_path / "out", **changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_student_learns_from_its_teacher(
+    tmp_path: Path, teacher: Path, training_dataset: Path
+) -> None:
+    figures = run_stage("distill", [teacher, training_dataset], tmp_path / "s", base_width=2)
+    assert figures["dice_validation"] > 0.7
+    student = load_weights(tmp_path / "s")
+    assert student.architecture["config"]["base_width"] == 2
+    assert [entry["stage"] for entry in student.history] == ["train", "distill"]
+
+
+def test_a_student_wider_than_its_teacher_is_refused(
+    tmp_path: Path, teacher: Path, training_dataset: Path
+) -> None:
+    with pytest.raises(BadInput, match="wider than its teacher"):
+        run_stage("distill", [teacher, training_dataset], tmp_path / "s", base_width=8)
+
+
+def test_pruning_reaches_the_total_and_keeps_masks(pruned: Path, teacher: Path) -> None:
+    weights, dense = load_weights(pruned), load_weights(teacher)
+    assert sparsity_of(weights) == pytest.approx(0.8, abs=0.005)
+    assert list(weights.tensors) == list(dense.tensors)
+    for name, mask in weights.constraints.items():
+        assert np.array_equal(mask, weights.tensors[name.removesuffix(".mask")] != 0)
+    per_layer = {
+        name: 1 - mask.mean() for name, mask in weights.constraints.items() if mask.size > 64
+    }
+    assert max(per_layer.values()) - min(per_layer.values()) > 0.05
+
+
+def test_uniform_pruning_gives_each_layer_the_same_share(
+    tmp_path: Path, teacher: Path, training_dataset: Path
+) -> None:
+    run_stage(
+        "prune", [teacher, training_dataset], tmp_path / "p", sparsity=0.5, allocation="uniform"
+    )
+    for mask in load_weights(tmp_path / "p").constraints.values():
+        assert mask.mean() == pytest.approx(0.5, abs=0.5 / mask.size + 0.01)
+
+
+def test_a_pruning_that_does_not_change_anything_keeps_the_network(
+    tmp_path: Path, teacher: Path, training_dataset: Path
+) -> None:
+    figures = run_stage(
+        "prune", [teacher, training_dataset], tmp_path / "p", sparsity=0.0, learning_rate=1e-7
+    )
+    before = load_history(teacher)[-1]["metrics"]["dice_validation"]
+    assert figures["dice_validation"] == pytest.approx(before, abs=0.02)
+
+
+def test_weight_sharing_keeps_zeros_and_dice(
+    tmp_path: Path, pruned: Path, training_dataset: Path
+) -> None:
+    figures = run_stage(
+        "quantize", [pruned, training_dataset], tmp_path / "q", codebook_size=16, steps=20
+    )
+    weights, before = load_weights(tmp_path / "q"), load_weights(pruned)
+    assert figures["dice_validation"] > figures["dice_validation_before"] - 0.05
+    assert figures["package_bytes"] < before.history[-1]["metrics"]["package_bytes"]
+    kernels = [name for name in weights.tensors if name.endswith("/kernel")]
+    for name in kernels:
+        codebook = weights.constraints[f"{name}.codebook"]
+        assert codebook.size <= 16
+        assert codebook[0] == 0.0
+        assert np.array_equal(codebook, codebook.astype(np.float16).astype(np.float32))
+        restored = codebook[weights.constraints[f"{name}.indices"]]
+        assert restored.tobytes() == weights.tensors[name].tobytes()
+        assert not weights.tensors[name][before.tensors[name] == 0].any()
+    assert weights.architecture["config"]["normalization"] == "none"
+
+
+def test_training_the_codebook_lowers_the_loss_of_a_coarse_one(
+    tmp_path: Path, teacher: Path, training_dataset: Path
+) -> None:
+    figures = run_stage(
+        "quantize",
+        [teacher, training_dataset],
+        tmp_path / "q",
+        codebook_size=4,
+        steps=40,
+        learning_rate=5e-3,
+    )
+    assert figures["dice_validation"] > figures["dice_validation_clustered"]
