@@ -1,0 +1,44 @@
+# `make` alone prints this list.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench golden reference lock clean
+export PYTHON
+
+BIN := .venv/bin
+PARAMS ?= pipelines/params/demo.yaml
+
+help:  ## Print the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+setup:  ## Make .venv from the locks (instant when nothing changed)
+	@images/development/setup.sh
+
+demo: setup  ## Run the main job on generated scans and print where the report is
+	@$(BIN)/thimble run --params "$(PARAMS)"
+
+test: setup  ## Run the tests (ARGS= passes arguments to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## Format, lint, types, import rules, manifests, shell scripts, spelling
+	@.ci/check
+
+format: setup  ## Rewrite the Python files in the project's format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: setup  ## Measure speed and size (benchmarks/)
+	@benchmarks/run.sh $(ARGS)
+
+golden: setup  ## Compile the DAGs again into pipelines/golden/
+	@$(BIN)/thimble compile --golden
+
+reference: setup  ## Write the reference pages of parameters and commands again
+	@$(BIN)/python docs/make_parameters.py
+	@$(BIN)/python docs/make_cli.py
+
+lock: setup  ## Make the locks again (UPGRADE=1 takes newer versions)
+	@$(BIN)/python images/lock.py $(if $(UPGRADE),--upgrade)
+
+clean:  ## Remove the environment and caches, but no run
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

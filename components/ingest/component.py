@@ -1,0 +1,31 @@
+"""KFP wiring of the ingest stage."""
+
+from kfp import dsl
+
+from thimble.stage import stage
+
+
+# fmt: off
+@stage("ingest")
+def ingest(  # noqa: PLR0913
+    dataset: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    kind: str = "phantom_membranes", source: str = "", source_digest: str = "",
+    name: str = "", classes: str = "", terms: str = "",
+    channels: int = 1, normalization: str = "dataset", tile: int = 128,
+    split_rule: str = "block", validation_share: float = 0.1, test_share: float = 0.2,
+    group_column: str = "", split_seed: int = 1,
+    elastic_copies: int = 4, elastic_sigma_pixels: float = 10.0,
+    elastic_grid_pixels: float = 128.0, border_sigma: float = 5.0,
+    phantom_images: int = 24, phantom_size: int = 256,
+    shards: int = 4, runner: str = "DirectRunner", workers: int = 1,
+    seed: int = 1,
+) -> None:
+    """Read scans of any kind into split, deformed records of one form (Ronneberger, 2015)."""
+    from components.ingest.ingest import IngestConfig, ingest_source
+    from thimble.artifact import finish
+    from thimble.stage import start
+
+    with start("ingest", IngestConfig, locals()) as run:
+        write, figures = ingest_source(run.config, run)
+        finish(run, write, dataset.path, figures, metrics)

@@ -1,0 +1,150 @@
+"""`thimble encode`, `decode` and `inspect`: packages in and out of the byte format."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from thimble.stage import BadInput
+
+INPUT = click.Path(path_type=Path)
+
+
+@click.command(short_help="Pack a model or a .tflite file.")
+@click.argument("source", type=INPUT)
+@click.option("-o", "--out", type=INPUT, required=True, metavar="FILE", help="The package.")
+def encode(source: Path, out: Path) -> None:
+    """Pack a Model folder or a .tflite file into a .thimble package.
+
+    A .tflite file needs <name>.preprocessing.json beside it, so that nobody can feed it wrongly.
+
+    \b
+    Examples:
+      thimble encode runs/demo/artifacts/.../quantized -o teacher.thimble
+      thimble encode teacher.tflite -o teacher-int8.thimble
+    """
+    from thimble.artifact import write_atomically
+
+    data = _encode(source)
+    with write_atomically(out.absolute()) as partial:
+        partial.write_bytes(data)
+    click.echo(f"wrote {out} ({len(data):,} bytes)")
+
+
+def _encode(source: Path) -> bytes:
+    """Return the package of a Model folder or of a TFLite file."""
+    from thimble.codec.encode import encode_model, encode_tflite
+
+    if source.is_dir():
+        from thimble.weights import load_weights
+
+        return encode_model(load_weights(source))
+    if not source.exists():
+        raise BadInput(f"{source} does not exist. Expected a Model folder or a .tflite file.")
+    from thimble.variants import read_tflite
+
+    if source.suffix == ".thimble":
+        raise BadInput(f"{source} is a package already. `thimble decode` takes it apart.")
+    content = read_tflite(source)
+    if not content.preprocessing:
+        raise BadInput(
+            f"{source} does not say how scans are normalised. "
+            f"Expected {source.with_suffix('.preprocessing.json').name} beside it."
+        )
+    return encode_tflite(content.data, content.preprocessing, content.name)
+
+
+@click.command(short_help="Unpack a package.")
+@click.argument("package", type=INPUT)
+@click.option(
+    "-o",
+    "--out",
+    type=INPUT,
+    required=True,
+    metavar="PATH",
+    help="Folder of a model, or the .tflite file.",
+)
+def decode(package: Path, out: Path) -> None:
+    """Unpack a package: a Model folder, or a .tflite file with its preprocessing beside it.
+
+    \b
+    Examples:
+      thimble decode teacher.thimble -o teacher/
+      thimble decode teacher-int8.thimble -o teacher.tflite
+    """
+    from thimble.artifact import write_atomically, write_json
+    from thimble.codec.decode import TfliteFile
+    from thimble.codec.decode import decode as decode_package
+    from thimble.weights import save_weights
+
+    content = decode_package(_read(package))
+    if isinstance(content, TfliteFile):
+        with write_atomically(out.absolute()) as partial:
+            partial.write_bytes(content.data)
+        with write_atomically(out.absolute().with_suffix(".preprocessing.json")) as partial:
+            write_json(partial, content.preprocessing)
+    else:
+        with write_atomically(out.absolute()) as partial:
+            save_weights(content, partial)
+            write_json(partial / "history.json", content.history)
+    click.echo(f"wrote {out}")
+
+
+@click.command(short_help="Show what a package holds.")
+@click.argument("package", type=INPUT)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def inspect(package: Path, as_json: bool) -> None:
+    """Show what a package holds: every tensor's shape, sparsity, codebook, bits and bytes.
+
+    \b
+    Examples:
+      thimble inspect teacher.thimble
+      thimble inspect teacher.thimble --json
+    """
+    from thimble.codec.accounting import inspect as inspect_package
+
+    found = inspect_package(_read(package))
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        _show(package, found)
+
+
+def _show(package: Path, found: dict[str, Any]) -> None:
+    """Print the tensors as a table."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    version = found["version"]
+    shown = ".".join(map(str, version)) if isinstance(version, (list, tuple)) else version
+    console.print(
+        f"{package.name}: {found['kind']}, format {shown}, {found['bytes']:,} bytes", markup=False
+    )
+    sections = ", ".join(f"{name} {size:,}" for name, size in found["sections"].items())
+    console.print(f"sections in bytes: {sections}", markup=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("tensor", overflow="fold")
+    for name in ("shape", "kind", "zeros", "codebook", "bits each", "bytes"):
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    for row in found["tensors"]:
+        sparsity, bits = row.get("sparsity"), row.get("bits_per_weight")
+        table.add_row(
+            row["name"],
+            "x".join(map(str, row["shape"])) or "1",
+            row["kind"],
+            "" if sparsity is None else f"{sparsity:.1%}",
+            str(row.get("codebook") or ""),
+            "" if bits is None else f"{bits:.2f}",
+            f"{row['bytes']:,}",
+        )
+    console.print(table)
+
+
+def _read(package: Path) -> bytes:
+    """Return the bytes of a package."""
+    if not package.is_file():
+        raise BadInput(f"{package} does not exist. Expected a .thimble package.")
+    return package.read_bytes()

@@ -1,0 +1,202 @@
+"""`thimble run`: scans in, report and packages out."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from thimble.stage import BadInput
+
+PARAMS = Path(__file__).resolve().parents[1] / "params"
+
+
+@click.command(short_help="Run the whole pipeline.")
+@click.option(
+    "--params",
+    default="demo",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Parameters: a YAML file, or the name of one that comes with Thimble.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder of scans and labels. Not for generated scans (kind phantom_...).",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Run folder.  [default: runs/<name of the parameters>]",
+)
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "docker"]),
+    default="local",
+    show_default=True,
+    help="Processes of this machine, or the stages' images.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="TASK.FIELD=VALUE",
+    help="Change a parameter; `all.FIELD=VALUE` for every task that has it.",
+)
+@click.pass_context
+def run(
+    context: click.Context,
+    params: str,
+    data: Path | None,
+    out: Path | None,
+    runner: str,
+    changes: tuple[str, ...],
+) -> None:
+    """Run the whole pipeline: ingest, train, compress, evaluate, report.
+
+    A run that was stopped, killed or changed continues with the same command: only what is not
+    done yet, or depends on a change, runs again.
+
+    \b
+    Examples:
+      thimble run
+      thimble run --params isbi2012 --data scans/isbi2012 --out runs/first
+      thimble run --params my.yaml --data scans --set prune.sparsity=0.95 --set all.seed=2
+    """
+    if runner == "docker":
+        raise BadInput("--runner docker is not available yet. Use --runner local.")
+    path = _parameter_file(params)
+    folder = out or Path("runs") / path.stem
+    code = _run(path, data, folder, changes)
+    context.exit(code)
+
+
+def _parameter_file(params: str) -> Path:
+    """Return the file that --params means."""
+    known = sorted(path.stem for path in PARAMS.glob("*.yaml"))
+    if params in known:
+        return PARAMS / f"{params}.yaml"
+    if not Path(params).is_file():
+        raise BadInput(
+            f"--params {params} does not exist. Expected a YAML file or one of: {', '.join(known)}."
+        )
+    return Path(params)
+
+
+def _run(path: Path, data: Path | None, folder: Path, changes: tuple[str, ...]) -> int:
+    """Run the pipeline, show it, and return the exit code."""
+    from rich.console import Console
+
+    from pipelines.parameters import load_parameters, override
+    from pipelines.progress import choose_progress
+    from pipelines.summary import show_outcome
+
+    parameters = override(load_parameters(path), changes)
+    console = Console(file=sys.stdout, highlight=False)
+    with console.status("checking parameters"):
+        arguments, compress = _prepare(parameters, data, folder)
+    from pipelines.local import run_pipeline
+
+    outcome = run_pipeline(compress, arguments, folder, choose_progress(console))
+    publish_results(outcome.outputs, folder)
+    show_outcome(console, outcome, folder)
+    return int(outcome.exit_code)
+
+
+def _prepare(
+    parameters: dict[str, dict[str, Any]], data: Path | None, folder: Path
+) -> tuple[dict[str, Any], Any]:
+    """Check all parameters before anything runs; return the arguments and the pipeline."""
+    from pipelines.closure import apply_tags
+
+    apply_tags()  # before the components are imported, which happens with the pipeline
+    from pipelines.compress import compress
+    from pipelines.parameters import equal_budgets, flat_arguments
+
+    groups = compress.pipeline_func.groups
+    given = {
+        "ingest": _source(parameters, data, groups),
+        "benchmark": {"device_fingerprint": _fingerprint()},
+        "report": _provenance(folder),
+        "publish": _provenance(folder),
+    }
+    for task, fields in given.items():
+        parameters[task] = {**fields, **parameters.get(task, {})}
+    arguments = flat_arguments(equal_budgets(parameters, groups), groups)
+    _check(arguments, groups, folder)
+    return arguments, compress
+
+
+def _check(arguments: dict[str, Any], groups: Any, folder: Path) -> None:
+    """Let the stages check their parameters, unless they have seen the same ones here before."""
+    from pipelines.checks import check_configs
+    from pipelines.run_folder import RunFolder
+
+    if RunFolder(folder).read_description().get("parameters") == arguments:
+        return
+    tasks = {}
+    for task, group in groups.items():
+        # A task that takes some parameters of a stage takes the rest from the task named like it.
+        names = {f"{group.stage}_{name}": name for name in groups[group.stage].types}
+        names |= {f"{task}_{name}": name for name in group.types}
+        fields = {name: arguments[flat] for flat, name in names.items()}
+        tasks[task] = (group.stage, fields)
+    check_configs(tasks)
+
+
+def _source(
+    parameters: dict[str, dict[str, Any]], data: Path | None, groups: Any
+) -> dict[str, str]:
+    """Return the arguments of ingest that say where the scans are and what is in them."""
+    from thimble.artifact import digest_folder
+
+    kind = parameters.get("ingest", {}).get("kind", groups["ingest"].defaults["kind"])
+    if str(kind).startswith("phantom"):
+        if data is not None:
+            raise BadInput(f"--data {data} is not used: {kind} generates scans. Leave it out.")
+        return {"source": "", "source_digest": ""}
+    if data is None:
+        raise BadInput(f"no --data given. Expected the folder of the {kind} scans.")
+    folder = data.expanduser().absolute()
+    if not folder.is_dir():
+        raise BadInput(f"--data {data} is not a folder. Expected the folder of the {kind} scans.")
+    return {"source": str(folder), "source_digest": digest_folder(folder)}
+
+
+def _fingerprint() -> str:
+    """Return the digest of this machine: latencies of one are not served to another."""
+    from components.benchmark.device import device_fingerprint
+
+    return device_fingerprint()
+
+
+def _provenance(folder: Path) -> dict[str, str]:
+    """Return what the report says about where it comes from."""
+    root = Path(__file__).resolve().parents[2]
+    git = shutil.which("git")
+    commit = ""
+    if git and (root / ".git").exists():
+        command = [git, "-C", str(root), "rev-parse", "--short=12", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        commit = done.stdout.strip()
+    return {"pipeline": "compress", "commit": commit, "run_name": folder.absolute().name}
+
+
+def publish_results(outputs: dict[str, dict[str, Path]], folder: Path) -> None:
+    """Copy report and release of this run to the top of the run folder."""
+    from thimble.artifact import write_atomically
+
+    report = outputs.get("report", {}).get("report")
+    release = outputs.get("publish", {}).get("released")
+    if report:
+        with write_atomically(folder / "report.html") as partial:
+            shutil.copyfile(report, partial)
+        # A release of an earlier run does not belong to this report.
+        shutil.rmtree(folder / "release", ignore_errors=True)
+    if release:
+        with write_atomically(folder / "release") as partial:
+            shutil.copytree(release, partial)

@@ -1,0 +1,187 @@
+"""The main pipeline: scans in, packages small enough for a phone and the proof out."""
+
+from typing import Any, NamedTuple
+
+from kfp import dsl
+
+from components.benchmark.component import benchmark
+from components.convert.component import convert
+from components.distill.component import distill
+from components.evaluate.component import evaluate
+from components.huffman.component import huffman
+from components.ingest.component import ingest
+from components.prune.component import prune
+from components.publish.component import publish
+from components.quantize.component import quantize
+from components.report.component import report
+from components.train.component import train
+from components.validate.component import validate
+from pipelines.settings import Settings, configured, pick
+
+__all__ = ["compress", "deep_compression", "deliver_alone", "deliver_compared"]
+
+DELIVERY = {"huffman": huffman, "convert": convert, "evaluate": evaluate, "benchmark": benchmark}
+COMPRESSION = {"prune": prune, "quantize": quantize}
+
+
+class Delivered(NamedTuple):
+    """A model as it ships, and what is known about it."""
+
+    converted: dsl.Model
+    evaluation: dsl.Artifact
+    benchmarked: dsl.Artifact
+
+
+def deliver(model: Any, dataset: Any, branch: Any, settings: Settings, **baseline: Any) -> Any:
+    """Pack a model as it ships, then score and time what was unpacked again."""
+    packed = huffman(model=model, branch=branch, **settings["huffman"])
+    converted = convert(
+        package=packed.outputs["package"], dataset=dataset, branch=branch, **settings["convert"]
+    ).outputs["converted"]
+    scored = evaluate(
+        converted=converted, dataset=dataset, branch=branch, **baseline, **settings["evaluate"]
+    )
+    timed = benchmark(converted=converted, branch=branch, **settings["benchmark"])
+    return Delivered(converted, scored.outputs["evaluation"], timed.outputs["benchmarked"])
+
+
+# kfp.local refuses a nested pipeline whose optional artifact is left out, hence two of these.
+@dsl.pipeline(name="deliver-alone")
+@configured(**DELIVERY)
+def deliver_alone(
+    model: dsl.Input[dsl.Model], dataset: dsl.Input[dsl.Dataset], branch: str, settings: Settings
+) -> Delivered:
+    """Deliver the uncompressed model that the others are compared with."""
+    return deliver(model, dataset, branch, settings)
+
+
+@dsl.pipeline(name="deliver-compared")
+@configured(**DELIVERY)
+def deliver_compared(
+    model: dsl.Input[dsl.Model],
+    dataset: dsl.Input[dsl.Dataset],
+    baseline: dsl.Input[dsl.Artifact],
+    branch: str,
+    settings: Settings,
+) -> Delivered:
+    """Deliver an uncompressed model and compare it with the baseline."""
+    return deliver(model, dataset, branch, settings, baseline=baseline)
+
+
+@dsl.pipeline(name="deep-compression")
+@configured(**COMPRESSION, **DELIVERY)
+def deep_compression(
+    model: dsl.Input[dsl.Model],
+    dataset: dsl.Input[dsl.Dataset],
+    baseline: dsl.Input[dsl.Artifact],
+    branch: str,
+    settings: Settings,
+) -> Delivered:
+    """Prune, share weights, code them (Han, Mao, Dally, 2015), deliver and compare."""
+    pruned = prune(model=model, dataset=dataset, branch=branch, **settings["prune"]).outputs[
+        "pruned"
+    ]
+    quantized = quantize(
+        model=pruned, dataset=dataset, branch=branch, **settings["quantize"]
+    ).outputs["quantized"]
+    return deliver(quantized, dataset, branch, settings, baseline=baseline)
+
+
+def baseline_branch(teacher: Any, dataset: Any, settings: Settings) -> Any:
+    """Train the teacher on for as many steps as compression takes: equal budgets."""
+    longer = train(
+        dataset=dataset,
+        initial=teacher,
+        branch="baseline",
+        **{**settings["train"], **settings["baseline"]},
+    ).set_display_name("baseline")
+    return deliver_alone(
+        model=longer.outputs["trained"],
+        dataset=dataset,
+        branch="baseline",
+        **settings.hand_on(*DELIVERY),
+    ).set_display_name("baseline")
+
+
+def student_branch(teacher: Any, shared: dict[str, Any], settings: Settings) -> Any:
+    """Distill a student from the teacher and compress it as well."""
+    student = distill(
+        teacher=teacher, dataset=shared["dataset"], branch="student", **settings["distill"]
+    ).set_display_name("student")
+    return deep_compression(
+        model=student.outputs["student"],
+        branch="student",
+        **shared,
+        **settings.hand_on(*DELIVERY, prune="student_prune", quantize="student_quantize"),
+    ).set_display_name("student")
+
+
+def control_branch(valid: Any, shared: dict[str, Any], settings: Settings) -> Any:
+    """Train the student's network alone for as many steps: what distillation has to beat."""
+    width = {"base_width": settings["distill"]["base_width"]}
+    alone = (
+        train(
+            dataset=shared["dataset"],
+            branch="control",
+            **{**settings["train"], **settings["control"], **width},
+        )
+        .after(valid)
+        .set_display_name("control")
+    )
+    return deliver_compared(
+        model=alone.outputs["trained"],
+        branch="control",
+        **shared,
+        **settings.hand_on(*DELIVERY),
+    ).set_display_name("control")
+
+
+@dsl.pipeline(name="compress")
+@configured(
+    ingest=ingest,
+    validate=validate,
+    train=train,
+    baseline=pick(train, steps=800, learning_rate=5e-4),
+    **COMPRESSION,
+    distill=distill,
+    student_prune=prune,
+    student_quantize=quantize,
+    control=pick(train, steps=2000),
+    **DELIVERY,
+    report=report,
+    publish=publish,
+)
+def compress(settings: Settings):
+    """Train a teacher, compress it and a student of it, and judge both against the teacher."""
+    dataset = ingest(**settings["ingest"]).outputs["dataset"]
+    valid = validate(dataset=dataset, **settings["validate"])
+    teacher = train(dataset=dataset, branch="teacher", **settings["train"]).after(valid)
+    teacher = teacher.outputs["trained"]
+
+    baseline = baseline_branch(teacher, dataset, settings)
+    shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
+    branches = {
+        "baseline": baseline,
+        "teacher": deep_compression(
+            model=teacher,
+            branch="teacher",
+            **shared,
+            **settings.hand_on(*COMPRESSION, *DELIVERY),
+        ).set_display_name("teacher"),
+        "student": student_branch(teacher, shared, settings),
+        "control": control_branch(valid, shared, settings),
+    }
+
+    found = {}
+    for name, delivered in branches.items():
+        found[f"{name}_evaluation"] = delivered.outputs["evaluation"]
+        found[f"{name}_benchmark"] = delivered.outputs["benchmarked"]
+    judged = report(validation=valid.outputs["validation"], **found, **settings["report"])
+    publish(
+        verdict=judged.outputs["verdict"],
+        teacher=branches["teacher"].outputs["converted"],
+        teacher_evaluation=branches["teacher"].outputs["evaluation"],
+        student=branches["student"].outputs["converted"],
+        student_evaluation=branches["student"].outputs["evaluation"],
+        **settings["publish"],
+    ).set_caching_options(False)

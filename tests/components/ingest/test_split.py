@@ -1,0 +1,83 @@
+"""Who goes where: exact counts, and nothing straddles."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.ingest.config import SplitConfig
+from components.ingest.split import split_cases
+from thimble.stage import BadInput
+
+
+def _split(
+    count: int, config: SplitConfig, groups: dict[str, str] | None = None, twins: str = ""
+) -> dict[str, list[str]]:
+    ids = [f"{number:03d}" for number in range(count)]
+    same = dict.fromkeys(twins.split(), "same")
+    digests = {case: same.get(case, case) for case in ids}
+    return split_cases(ids, groups or {case: case for case in ids}, digests, config)
+
+
+def test_isbi_by_block() -> None:
+    split = _split(30, SplitConfig("block", 0.1, 0.2))
+    assert [int(case) for case in split["train"]] == list(range(21))
+    assert [int(case) for case in split["validation"]] == [21, 22, 23]
+    assert [int(case) for case in split["test"]] == list(range(24, 30))
+
+
+@given(count=st.integers(3, 400), seed=st.integers(0, 9))
+@settings(max_examples=30, deadline=None)
+def test_hash_is_exact_and_complete(count: int, seed: int) -> None:
+    split = _split(count, SplitConfig("hash", 0.1, 0.2, split_seed=seed))
+    assert len(split["test"]) == max(1, int(0.2 * count + 0.5))
+    assert len(split["validation"]) == max(1, int(0.1 * count + 0.5))
+    assert sorted(sum(split.values(), [])) == [f"{number:03d}" for number in range(count)]
+
+
+def test_hash_depends_on_the_seed_alone() -> None:
+    one = _split(40, SplitConfig("hash", split_seed=1))
+    assert one == _split(40, SplitConfig("hash", split_seed=1))
+    assert one != _split(40, SplitConfig("hash", split_seed=2))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_identical_images_stay_together(seed: int) -> None:
+    split = _split(20, SplitConfig("hash", split_seed=seed), twins="003 011 017")
+    assert sum({"003", "011", "017"} <= set(ids) for ids in split.values()) == 1
+    assert len(split["test"]) == 4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_patients_stay_together(seed: int) -> None:
+    groups = {f"{number:03d}": f"patient {number % 12}" for number in range(60)}
+    split = _split(60, SplitConfig("group", group_column="patient", split_seed=seed), groups)
+    where = [{groups[case] for case in ids} for ids in split.values()]
+    assert not (where[0] & where[1] or where[0] & where[2] or where[1] & where[2])
+    assert len(split["test"]) == 10, "two patients of five images; a third would be too many"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_images(count: int) -> None:
+    for rule in ("block", "hash"):
+        with pytest.raises(BadInput, match=f"{count} image.*too few for three splits"):
+            _split(count, SplitConfig(rule))
+
+
+def test_too_few_groups() -> None:
+    groups = {f"{number:03d}": "one" for number in range(9)}
+    with pytest.raises(BadInput, match="add images, groups"):
+        _split(9, SplitConfig("group", group_column="patient"), groups)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"split_rule": "random"},
+        {"test_share": 0.0},
+        {"validation_share": 0.9},
+        {"split_rule": "group"},
+    ],
+)
+def test_out_of_range(fields: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match="must|needs"):
+        SplitConfig(**fields)  # type: ignore[arg-type]
