@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.processes import end_with_parent
 from thimble.stage import BadInput, ThimbleError, flat_fields, from_flat
 
 __all__ = ["check_configs", "check_task"]
@@ -58,6 +59,7 @@ def check_task(stage: str, arguments: Mapping[str, Any]) -> None:
 
 def main() -> int:
     """Check what comes on stdin; a refusal goes to stdout."""
+    end_with_parent()
     for task, (stage, arguments) in json.load(sys.stdin).items():
         try:
             check_task(stage, arguments)

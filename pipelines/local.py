@@ -163,11 +163,13 @@ def _conclude(
         exit_code, message, log = error.exit_code, str(error), getattr(error, "log", None)
     outcome = Outcome(exit_code, message, log, engine.results, outputs, seconds)
     with contextlib.suppress(OSError):  # the outcome is told even if the disk is full
-        _record(engine.folder, description, outcome)
+        _record(engine.folder, description, outcome, len(engine.plan))
     return outcome
 
 
-def _record(folder: RunFolder, description: Mapping[str, Any], outcome: Outcome) -> None:
+def _record(
+    folder: RunFolder, description: Mapping[str, Any], outcome: Outcome, planned: int
+) -> None:
     """Write timings.json, metrics.prom and the report and release of this run."""
     earlier = read_json(folder.timings)["tasks"] if folder.timings.exists() else {}
     tasks = {}
@@ -179,9 +181,17 @@ def _record(folder: RunFolder, description: Mapping[str, Any], outcome: Outcome)
             **{key: round(value, 3) for key, value in entry.items()},
             "ended": result.word,
             "figures": dict(result.figures),
-            "outputs": [str(path) for path in outcome.outputs.get(result.task.label, {}).values()],
+            "outputs": [
+                path.relative_to(folder.root).as_posix()
+                for path in outcome.outputs.get(result.task.label, {}).values()
+            ],
         }
-    timings = {"seconds": round(outcome.seconds, 3), "exit_code": outcome.exit_code, "tasks": tasks}
+    timings = {
+        "seconds": round(outcome.seconds, 3),
+        "exit_code": outcome.exit_code,
+        "planned": planned,
+        "tasks": tasks,
+    }
     with write_atomically(folder.timings) as partial:
         write_json(partial, timings)
     if folder.metrics.exists():

@@ -1,6 +1,7 @@
 """Processes that end with the run: each stage in its own group, a watcher for the worst case."""
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -12,9 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Interrupted", "Watcher", "run_process", "signals_interrupt"]
+__all__ = ["Interrupted", "Watcher", "end_with_parent", "run_process", "signals_interrupt"]
 
 POLL_SECONDS = 0.05
+PR_SET_PDEATHSIG = 1
 
 # Reads "+group" and "-group" lines. When the pipe closes, because the run ended or was killed, it
 # kills every group that is left and removes the scratch folder (the first argument).
@@ -134,6 +136,12 @@ def run_process(
     finally:
         code = process.wait()
     return code
+
+
+def end_with_parent() -> None:
+    """Ask Linux to end this process when the one that started it ends, however that happens."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -139,15 +139,16 @@ class PlainProgress:
         self._total = total
 
     def begin(self, task: Task) -> None:
-        """Say which task begins."""
-        self._task, self._began = task, time.monotonic()
-        self._spoke = self._began
-        self._say(task, "started")
+        """Remember the task; it may turn out to be cached."""
+        self._task, self._began, self._spoke = task, time.monotonic(), 0.0
 
     def update(self, record: Mapping[str, Any]) -> None:
-        """Say how far the task is, every half minute."""
+        """Say that the task has started, and every half minute how far it is."""
         now = time.monotonic()
-        if record and self._task and now - self._spoke >= PLAIN_EVERY_SECONDS:
+        if self._task and not self._spoke:
+            self._spoke = now
+            self._say(self._task, "started")
+        elif self._task and record and now - self._spoke >= PLAIN_EVERY_SECONDS:
             self._spoke = now
             figures = format_figures(dict(list(record["figures"].items())[:2]))
             step = f"{record['step']}/{record['total']}"

@@ -16,7 +16,6 @@ from thimble.artifact import read_json
 __all__ = ["result_rows", "show_outcome", "show_results"]
 
 BRANCHES = ("baseline", "teacher", "student", "control")
-LOG_TAIL_LINES = 5
 
 
 def show_outcome(console: Console, outcome: Outcome, folder: str | Path) -> None:
@@ -45,10 +44,11 @@ def show_outcome(console: Console, outcome: Outcome, folder: str | Path) -> None
     if run.release.exists() and outcome.exit_code == 0:
         _show_path(console, "release", run.release)
     if outcome.message:
-        console.print("error: ", style="bold red", end="")
-        console.print(outcome.message, markup=False, soft_wrap=True)
-    if outcome.log:
-        _show_path(console, "log", outcome.log)
+        errors = Console(stderr=True, highlight=False)
+        errors.print("error: ", style="bold red", end="")
+        errors.print(outcome.message, markup=False, soft_wrap=True)
+        if outcome.log:
+            _show_path(errors, "log", outcome.log)
 
 
 def _show_path(console: Console, name: str, path: Path) -> None:
@@ -94,10 +94,10 @@ def result_rows(results: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def show_results(console: Console, results: dict[str, dict[str, Any]]) -> None:
     """Print the table of packages."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("branch")
-    table.add_column("variant")
-    for name in ("package", "ratio", "Dice", "to baseline, points", "p90"):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for name in ("branch", "variant"):
+        table.add_column(name, no_wrap=True)
+    for name in ("package", "ratio", "Dice", "to baseline, points", "p90 ms"):
         table.add_column(name, justify="right", no_wrap=True)
     previous = ""
     for row in result_rows(results):
@@ -111,7 +111,7 @@ def show_results(console: Console, results: dict[str, dict[str, Any]]) -> None:
             f"{row['ratio']:.1f}x",
             f"{row['dice']:.4f}",
             format_difference(row["difference"]),
-            "" if seconds is None else f"{seconds * 1e3:.2f} ms",
+            "" if seconds is None else f"{seconds * 1e3:.2f}",
         )
         previous = row["branch"]
     console.print(table)

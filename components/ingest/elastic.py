@@ -128,7 +128,7 @@ def deform(scan: Scan, copy: int, field: ElasticField) -> Scan:
         columns.astype(np.float32),
         rows.astype(np.float32),
         cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REFLECT_101,
+        borderMode=cv2.BORDER_REPLICATE,
     ).reshape(scan.image.shape)
     nearest = np.rint(rows).astype(np.intp), np.rint(columns).astype(np.intp)
     return replace(

@@ -35,6 +35,7 @@ with warnings.catch_warnings():
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners import create_runner
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 __all__ = ["Canon", "Place", "Sums", "find_out", "write_records"]
@@ -84,12 +85,20 @@ def _run(build: Callable[[Any], object], runner: str, workers: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Beam's own choice for "DirectRunner" tries first to download another runner.
-            chosen = FnApiRunner() if direct else name
+            chosen = FnApiRunner() if direct else _find_runner(name)
             with beam.Pipeline(runner=chosen, options=PipelineOptions(options)) as pipeline:
                 build(pipeline)
     except Exception as error:
-        _restore(str(error))
+        _restore(f"{type(error).__name__}: {error}")
         raise
+
+
+def _find_runner(name: str) -> Any:
+    """Return Beam's runner of this name."""
+    try:
+        return create_runner(name)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise BadInput(f"runner={name!r} is no Beam runner that is installed: {error}") from None
 
 
 def _restore(text: str) -> None:

@@ -91,6 +91,7 @@ def allocate(
         sizes: Weights of each layer.
         rises: From `scan_layers`.
         target: Sparsity over all layers, in [0, the largest probed].
+        probed: The sparsities of the scan, ascending.
 
     Raises:
         BadInput: If the target is beyond what was probed.

@@ -125,14 +125,14 @@ def _show(package: Path, found: dict[str, Any]) -> None:
     )
     sections = ", ".join(f"{name} {size:,}" for name, size in found["sections"].items())
     console.print(f"sections in bytes: {sections}", markup=False)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     table.add_column("tensor", overflow="fold")
-    for name in ("shape", "kind", "zeros", "codebook", "bits each", "bytes"):
-        table.add_column(name, justify="left" if name == "kind" else "right")
+    for name in ("shape", "kind", "zeros", "values", "bits", "bytes"):
+        table.add_column(name, justify="left" if name == "kind" else "right", no_wrap=True)
     for row in found["tensors"]:
         sparsity, bits = row.get("sparsity"), row.get("bits_per_weight")
         table.add_row(
-            row["name"],
+            row["name"].split(";")[0],  # TFLite lists everything that was fused into a tensor
             "x".join(map(str, row["shape"])) or "1",
             row["kind"],
             "" if sparsity is None else f"{sparsity:.1%}",

@@ -180,7 +180,7 @@ def _provenance(folder: Path) -> dict[str, str]:
     git = shutil.which("git")
     commit = ""
     if git and (root / ".git").exists():
-        command = [git, "-C", str(root), "rev-parse", "--short=12", "HEAD"]
+        command = [git, "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         commit = done.stdout.strip()
     return {"pipeline": "compress", "commit": commit, "run_name": folder.absolute().name}
@@ -191,7 +191,7 @@ def publish_results(outputs: dict[str, dict[str, Path]], folder: Path) -> None:
     from thimble.artifact import write_atomically
 
     report = outputs.get("report", {}).get("report")
-    release = outputs.get("publish", {}).get("released")
+    release = outputs.get("publish", {}).get("release")
     if report:
         with write_atomically(folder / "report.html") as partial:
             shutil.copyfile(report, partial)

@@ -42,7 +42,7 @@ def list_(root: Path) -> None:
 
     if not root.is_dir():
         raise BadInput(f"{root} is not a folder. Expected a folder of run folders.")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     for name in ("run", "data", "ended", "stages", "time", "MB"):
         table.add_column(name, justify="right" if name in ("stages", "time", "MB") else "left")
     for folder in sorted(path.parent for path in root.glob("*/run.json")):
@@ -64,7 +64,8 @@ def list_(root: Path) -> None:
 
 @runs.command(short_help="Compare parameters and results of runs.")
 @click.argument("folders", type=FOLDER, nargs=-1, required=True, metavar="FOLDER...")
-def compare(folders: tuple[Path, ...]) -> None:
+@click.option("--all", "everything", is_flag=True, help="Every figure, not only the main ones.")
+def compare(folders: tuple[Path, ...], everything: bool) -> None:
     """Show the parameters that differ between runs, and their figures side by side.
 
     \b
@@ -78,9 +79,10 @@ def compare(folders: tuple[Path, ...]) -> None:
     console = Console(highlight=False)
     names = [folder.absolute().name for folder in folders]
     parameters = [_description(folder)["parameters"] for folder in folders]
-    figures = [_figures(folder) for folder in folders]
+    figures = [_figures(folder, everything) for folder in folders]
     for title, columns in (("parameters that differ", parameters), ("figures", figures)):
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        console.print(title, style="bold")
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
         table.add_column("")
         for name in names:
             table.add_column(name, justify="right", overflow="fold")
@@ -104,6 +106,12 @@ def clean(folders: tuple[Path, ...]) -> None:
 
     for root in folders:
         with open_run(root, _description(root)) as folder:
+            timings = _read(folder.timings)
+            if len(timings.get("tasks", {})) != timings.get("planned"):
+                raise BadInput(
+                    f"the latest run in {root} did not reach its end, so what it will use is not "
+                    "known. Let it end first, or delete the folder."
+                )
             freed = sum(_remove(path) for path in _unused(folder))
         click.echo(f"{root}: freed {freed / 1e6:.1f} MB")
 
@@ -111,13 +119,13 @@ def clean(folders: tuple[Path, ...]) -> None:
 def _unused(folder: Any) -> Iterator[Path]:
     """Yield what no task of the latest run has as its output."""
     timings = _read(folder.timings)
-    used = {Path(path) for task in timings.get("tasks", {}).values() for path in task["outputs"]}
-    kept = {path.parent for path in used}
+    tasks = timings.get("tasks", {}).values()
+    kept = {(folder.root / path).parent for task in tasks for path in task["outputs"]}
     yield from folder.checkpoints.iterdir()
     for run in folder.artifacts.iterdir():
-        tasks = list(run.iterdir())
-        yield from (task for task in tasks if task not in kept)
-        if not kept.intersection(tasks):
+        made = list(run.iterdir())
+        yield from (task for task in made if task not in kept)
+        if not kept.intersection(made):
             yield run
     for entry in folder.cache.glob("*.files"):
         if not any(Path(uri).parent in kept for uri in _read(entry)):
@@ -145,13 +153,16 @@ def _description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _figures(folder: Path) -> dict[str, float]:
+def _figures(folder: Path, everything: bool) -> dict[str, float]:
     """Return the figures of the latest run by task and name."""
+    from pipelines.progress import KEY_FIGURES
+
     tasks = _read(folder / "timings.json").get("tasks", {})
     return {
         f"{label}: {name}": value
         for label, task in tasks.items()
         for name, value in task["figures"].items()
+        if everything or name in KEY_FIGURES.get(label.split(" ")[0], ())
     }
 
 

@@ -29,6 +29,8 @@ def run_toy(toy: Any, tmp_path: Path) -> Callable[..., Outcome]:
 
     def run(folder: Path = tmp_path / "rün 1", **arguments: Any) -> Outcome:
         console = Console(file=io.StringIO())
-        return run_pipeline(toy.toy, arguments, folder, PlainProgress(console))
+        return run_pipeline(
+            toy.toy, {"ingest_kind": "toy", **arguments}, folder, PlainProgress(console)
+        )
 
     return run

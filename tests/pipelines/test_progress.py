@@ -53,7 +53,8 @@ def test_plain_lines() -> None:
     progress = PlainProgress(Console(file=out, width=40))
     progress.start(28)
     progress.begin(PRUNE)
-    progress.update(RECORD)  # too early to say something
+    progress.update({})
+    progress.update(RECORD)  # too early to say more
     progress._spoke -= 31  # half a minute later
     progress.update(RECORD)
     progress.end(_result())

@@ -1,5 +1,6 @@
 """Artifacts: whole or absent, canonical, with their history."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ from thimble.artifact import digest_folder, finish, load_history, read_json, wri
 from thimble.metrics import expose, split_figure
 from thimble.stage import BadInput, start
 from thimble.weights import Weights, figures_of, load_weights, save_weights, writer
-from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,7 @@ def test_history_grows_and_figures_are_exposed(
     monkeypatch.setenv("THIMBLE_METRICS", str(tmp_path / "metrics"))
     for previous, name in ((None, "one"), (tmp_path / "one", "two")):
         with start(name, Config, {"branch": "student"}) as run:
-            finish(
-                run, writer(sample()), tmp_path / name, {"dice_int8": 0.75}, previous=previous
-            )
+            finish(run, writer(sample()), tmp_path / name, {"dice_int8": 0.75}, previous=previous)
     assert [entry["stage"] for entry in load_history(tmp_path / "two")] == ["one", "two"]
     assert load_history(tmp_path / "two")[1]["config"] == {"branch": "student"}
     expose(tmp_path / "metrics", tmp_path / "metrics.prom", {"dataset": "phantom"})

@@ -166,6 +166,8 @@ def test_student_against_control(full_run: Inputs) -> None:
     branches = load_branches(full_run)
     found = comparison(branches, "float32")
     assert found is not None and "6 of 6 test images" in found["sentence"]
+    # distill 2400 + quantize 300, without the 1200 of its teacher; the control's 2400.
+    assert [row[3].text for row in found["table"].rows] == ["2,700", "2,400"]
     del branches["control"]
     assert comparison(branches, "float32") is None
 

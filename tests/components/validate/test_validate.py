@@ -1,0 +1,194 @@
+"""The verdict on a data set: every failed check is named, and the run stops."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.validate.validate import ValidateConfig, validate_dataset
+from thimble.artifact import read_json, write_json
+from thimble.records import FORMAT, Record, encode_record
+from thimble.stage import BadInput, flat_fields, start
+from thimble.tfrecord import frame_record
+
+CASES = {"train": ["a", "b"], "validation": ["c"], "test": ["d"]}
+Change = Callable[[dict[str, Any], list[Record]], None]
+
+
+def _records() -> list[Record]:
+    """Originals a-d, and one copy of each training case."""
+    records = []
+    for index, (case, copy) in enumerate(
+        [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("c", 0), ("d", 0)]
+    ):
+        image = np.random.default_rng(index).integers(0, 256, (8, 6, 1), dtype=np.uint8)
+        label = (np.arange(48).reshape(8, 6) < 10).astype(np.uint8)
+        records.append(Record(case, f"patient {case}", copy, image, label, label))
+    return records
+
+
+def _spec() -> dict[str, Any]:
+    """What dataset.json says of them."""
+    names = "abcd"
+    return {
+        "format": FORMAT,
+        "name": "tiny",
+        "classes": [{"name": "ground", "raw": "0"}, {"name": "cell", "raw": "1"}],
+        "channels": 1,
+        "bit_depth": 8,
+        "tile": 64,
+        "normalization": {"kind": "image"},
+        "counts": {
+            "train": {"images": 2, "copies": 2},
+            "validation": {"images": 1, "copies": 0},
+            "test": {"images": 1, "copies": 0},
+        },
+        "pixels": {split: [38 * len(ids), 10 * len(ids)] for split, ids in CASES.items()},
+        "cases": {split: list(ids) for split, ids in CASES.items()},
+        "groups": {case: f"patient {case}" for case in names},
+        "digests": {case: hashlib.sha256(case.encode()).hexdigest() for case in names},
+        "shapes": {case: [8, 6] for case in names},
+        "border_sigma": 5.0,
+        "shards": {split: [f"{split}.tfrecord"] for split in CASES},
+    }
+
+
+def _write(folder: Path, change: Change | None = None) -> Path:
+    spec, records = _spec(), _records()
+    if change:
+        change(spec, records)
+    folder.mkdir()
+    for split, ids in CASES.items():
+        frames = [frame_record(encode_record(record)) for record in records if record.id in ids]
+        (folder / f"{split}.tfrecord").write_bytes(b"".join(frames))
+    write_json(folder / "dataset.json", spec)
+    return folder
+
+
+def _validate(folder: Path, **parameters: Any) -> dict[str, Any]:
+    arguments = flat_fields(ValidateConfig) | parameters
+    with start("validate", ValidateConfig, arguments, [folder]) as run:
+        write, figures = validate_dataset(folder, run.config, run)
+    assert figures["images"] == 4
+    out = folder.parent / "validation"
+    out.mkdir()
+    write(out)
+    return dict(read_json(out / "validation.json"))
+
+
+def test_a_good_set_passes(tmp_path: Path) -> None:
+    verdict = _validate(_write(tmp_path / "data"))
+    assert verdict["passed"] is True
+    assert [check["name"] for check in verdict["checks"]] == [
+        "records", "counts", "contrast", "classes", "foreground", "sizes", "duplicates", "groups",
+    ]  # fmt: skip
+    assert all(check["passed"] for check in verdict["checks"])
+
+
+def _replace(records: list[Record], place: int, **fields: Any) -> None:
+    record = records[place]
+    values = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    records[place] = Record(**{**values, **fields})
+
+
+def _no_label(spec: dict[str, Any], records: list[Record]) -> None:
+    _replace(records, 4, label=np.zeros((8, 6), np.uint8))
+    spec["pixels"]["validation"] = [48, 0]
+
+
+def _constant(spec: dict[str, Any], records: list[Record]) -> None:
+    _replace(records, 5, image=np.full((8, 6, 1), 3, np.uint8))
+
+
+def _other_shape(spec: dict[str, Any], records: list[Record]) -> None:
+    spec["shapes"]["a"] = [6, 8]
+
+
+def _unknown_class(spec: dict[str, Any], records: list[Record]) -> None:
+    _replace(records, 1, label=np.full((8, 6), 2, np.uint8))
+
+
+def _lost_border(spec: dict[str, Any], records: list[Record]) -> None:
+    _replace(records, 3, border=None)
+
+
+def _deep(spec: dict[str, Any], records: list[Record]) -> None:
+    _replace(records, 0, image=records[0].image.astype(np.uint16))
+
+
+def _lost_record(spec: dict[str, Any], records: list[Record]) -> None:
+    del records[3]
+
+
+def _other_pixels(spec: dict[str, Any], records: list[Record]) -> None:
+    spec["pixels"]["test"] = [37, 11]
+
+
+def _duplicate(spec: dict[str, Any], records: list[Record]) -> None:
+    spec["digests"]["d"] = spec["digests"]["a"]
+
+
+def _straddling_patient(spec: dict[str, Any], records: list[Record]) -> None:
+    spec["groups"]["c"] = "patient a"
+    _replace(records, 4, group="patient a")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (_no_label, r"failed 2 of 8 checks. classes: cell is absent from validation.*foreground"),
+        (_constant, "contrast: d"),
+        (
+            _other_shape,
+            r"records: train.tfrecord: a has shape \(8, 6, 1\), 8 bits; expected \(6, 8",
+        ),
+        (_unknown_class, "records: train.tfrecord: a has the class 2; expected less than 2"),
+        (_lost_border, "b has a border map or lacks it"),
+        (_deep, "a has shape .* 16 bits"),
+        (_lost_record, "counts: train holds 3 records of 2 images; expected 4 of 2"),
+        (_other_pixels, r"counts: test has \[38, 10\] pixels of each class; expected \[37, 11\]"),
+        (_duplicate, r"duplicates: d \(test\) = a \(train\)"),
+        (_straddling_patient, r"groups: a \(train\) = c \(validation\)"),
+    ],
+)
+def test_failed_checks_stop_the_run(tmp_path: Path, change: Change, sentence: str) -> None:
+    folder = _write(tmp_path / "data", change)
+    with pytest.raises(BadInput, match=sentence):
+        _validate(folder)
+
+
+def test_limits(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "data")
+    with pytest.raises(BadInput, match="train has a foreground share of 0.2083; expected 0.3 to"):
+        _validate(folder, min_foreground_share=0.3)
+    with pytest.raises(BadInput, match="share of 0.2083; expected 0.001 to 0.2"):
+        _validate(folder, max_foreground_share=0.2)
+    with pytest.raises(BadInput, match="sizes: validation has 1 image.*; expected at least 2"):
+        _validate(folder, min_split_images=2)
+    for parameters in (
+        {"min_foreground_share": 0.99},
+        {"max_foreground_share": 1.5},
+        {"min_split_images": 0},
+    ):
+        with pytest.raises(BadInput, match="must"):
+            _validate(folder, **parameters)
+
+
+def test_damaged_shard(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "data")
+    shard = folder / "test.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-3])
+    with pytest.raises(BadInput, match=r"records: .*test\.tfrecord is damaged \(record 0\)"):
+        _validate(folder)
+    shard.unlink()
+    with pytest.raises(BadInput, match=r"records: .*test\.tfrecord cannot be read"):
+        _validate(folder)
+
+
+def test_incomplete_description(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "data", lambda spec, _: spec.pop("digests"))
+    with pytest.raises(BadInput, match="must hold .*lacks=.'digests'"):
+        _validate(folder)
