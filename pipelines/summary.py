@@ -114,7 +114,9 @@ def show_results(console: Console, results: dict[str, dict[str, Any]]) -> None:
             "" if seconds is None else f"{seconds * 1e3:.2f}",
         )
         previous = row["branch"]
+    console.print()
     console.print(table)
+    console.print()
 
 
 def format_difference(difference: dict[str, float] | None) -> str:
@@ -133,7 +135,7 @@ def show_verdict(console: Console, verdict: dict[str, Any]) -> None:
     console.print(
         "passed" if passed else "failed", style="bold green" if passed else "bold red", end=""
     )
-    console.print(" " + "; ".join(_gate(gate) for gate in verdict["gates"]), markup=False)
+    console.print(": " + "; ".join(_gate(gate) for gate in verdict["gates"]), markup=False)
 
 
 def _gate(gate: dict[str, Any]) -> str:
@@ -149,4 +151,4 @@ def _amount(value: float, unit: str) -> str:
         return format_bytes(value)
     if unit == "seconds":
         return f"{value * 1e3:.2f} ms"
-    return f"{value:.4g} {unit}".strip()
+    return f"{value:.4g}"

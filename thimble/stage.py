@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
 import json
@@ -26,6 +27,10 @@ __all__ = [
     "stage",
     "start",
 ]
+
+
+# A full or read-only disk is the user's to mend; other operating system errors are ours.
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class ThimbleError(Exception):
@@ -189,7 +194,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
     """Return one sentence and an exit code for any failure of a stage."""
     if isinstance(error, ThimbleError):
         return str(error), error.exit_code
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
         place = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror}{place}. Free space or choose another --out folder.", 2
     return f"{type(error).__name__}: {error}", 1

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from components.ingest.ingest import IngestConfig, open_classes, open_reader, refuse_bad
-from components.ingest.scan import Finding, scan_case
+from components.ingest.config import IngestConfig
+from components.ingest.scan import Finding, open_classes, open_reader, refuse_bad, scan_case
 from components.ingest.split import split_cases
 from thimble.datasets.classes import ClassMap, describe_values
 from thimble.datasets.source import Case, Reader

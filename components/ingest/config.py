@@ -1,6 +1,6 @@
 """Parameters of ingest by concern, and their ranges."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from thimble.datasets import DATASETS
 from thimble.datasets.classes import parse_classes
@@ -11,6 +11,7 @@ __all__ = [
     "DeformationConfig",
     "ExecutionConfig",
     "ImageConfig",
+    "IngestConfig",
     "PhantomConfig",
     "SourceConfig",
     "SplitConfig",
@@ -186,3 +187,30 @@ class SplitConfig:
             group_column=self.group_column,
         )
         require(self.split_seed >= 0, "split_seed must be >= 0", split_seed=self.split_seed)
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """Everything that ingest needs.
+
+    Attributes:
+        source: What is read.
+        image: Form of the images.
+        split: Who goes to train, validation and test.
+        deformation: Elastic copies and the border map.
+        phantom: Generated data.
+        execution: Where the work is done.
+        seed: Of the phantom and of the deformations, >= 0.
+    """
+
+    source: SourceConfig = field(default_factory=SourceConfig)
+    image: ImageConfig = field(default_factory=ImageConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    deformation: DeformationConfig = field(default_factory=DeformationConfig)
+    phantom: PhantomConfig = field(default_factory=PhantomConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the seed."""
+        require(self.seed >= 0, "seed must be >= 0", seed=self.seed)

@@ -6,116 +6,23 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from components.ingest.config import (
-    DeformationConfig,
-    ExecutionConfig,
-    ImageConfig,
-    PhantomConfig,
-    SourceConfig,
-    SplitConfig,
-)
+from components.ingest.config import ImageConfig, IngestConfig
 from components.ingest.elastic import ElasticField
-from components.ingest.scan import Finding
+from components.ingest.scan import Finding, open_classes, open_reader, refuse_bad
 from components.ingest.split import split_cases
 from components.ingest.transforms import Canon, Sums, find_out, write_records
 from thimble.artifact import write_json
-from thimble.datasets import open_source
-from thimble.datasets.classes import ClassMap, describe_values, parse_classes
-from thimble.datasets.source import Case, Reader, SourceOptions
+from thimble.datasets.classes import ClassMap
+from thimble.datasets.source import Case, Reader
 from thimble.records import FORMAT, SPLITS
-from thimble.stage import BadInput, Run, require
+from thimble.stage import Run
 
-__all__ = ["IngestConfig", "ingest_source", "open_classes", "open_reader", "refuse_bad"]
-
-SHOWN = 5
-LABELS_LOOKED_AT = 16
-
-
-@dataclass(frozen=True)
-class IngestConfig:
-    """Everything that ingest needs.
-
-    Attributes:
-        source: What is read.
-        image: Form of the images.
-        split: Who goes to train, validation and test.
-        deformation: Elastic copies and the border map.
-        phantom: Generated data.
-        execution: Where the work is done.
-        seed: Of the phantom and of the deformations, >= 0.
-    """
-
-    source: SourceConfig = field(default_factory=SourceConfig)
-    image: ImageConfig = field(default_factory=ImageConfig)
-    split: SplitConfig = field(default_factory=SplitConfig)
-    deformation: DeformationConfig = field(default_factory=DeformationConfig)
-    phantom: PhantomConfig = field(default_factory=PhantomConfig)
-    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        """Check the seed."""
-        require(self.seed >= 0, "seed must be >= 0", seed=self.seed)
-
-
-def open_reader(config: IngestConfig) -> Reader:
-    """Return the reader that a config asks for.
-
-    Raises:
-        BadInput: If kind and parameters do not fit.
-    """
-    options = SourceOptions(
-        source=config.source.source,
-        group_column=config.split.group_column,
-        images=config.phantom.phantom_images,
-        size=config.phantom.phantom_size,
-        seed=config.seed,
-    )
-    return open_source(config.source.kind, options)
-
-
-def open_classes(config: IngestConfig, reader: Reader, cases: Sequence[Case]) -> ClassMap:
-    """Return the classes that the user or the kind names.
-
-    Raises:
-        BadInput: If neither does; the message lists the values that the labels hold.
-    """
-    text = config.source.classes or reader.classes
-    if text:
-        return parse_classes(text)
-    looked = cases[:LABELS_LOOKED_AT]
-    values = np.unique(np.concatenate([np.unique(reader.read(case).label) for case in looked]))
-    raise BadInput(
-        f"classes is empty, and kind={config.source.kind} has no default. The first {len(looked)} "
-        f"label(s) hold the raw values {describe_values(values)}. Name a class for each, the "
-        'background first, such as classes="background=0;organ=1-255".'
-    )
-
-
-def refuse_bad(findings: Sequence[Finding], classes: ClassMap) -> None:
-    """Raise if a case cannot be used, or if all labels are of one class.
-
-    Raises:
-        BadInput: With the first few errors and their number.
-    """
-    errors = [finding["error"] for finding in findings if "error" in finding]
-    if errors:
-        more = f" (and {len(errors) - SHOWN} more)" if len(errors) > SHOWN else ""
-        start = f"{len(errors)} of {len(findings)} cases cannot be used: " if errors[1:] else ""
-        raise BadInput(start + " | ".join(errors[:SHOWN]) + more)
-    pixels = np.sum([finding["pixels"] for finding in findings], axis=0)
-    present = [name for name, count in zip(classes.names, pixels, strict=True) if count]
-    if len(present) < 2:
-        raise BadInput(
-            f"All {len(findings)} labels hold one class only: {', '.join(present)}. Expected at "
-            f"least two of {classes}: check the labels and the parameter classes."
-        )
+__all__ = ["IngestConfig", "ingest_source"]
 
 
 def _assign_shards(
@@ -189,6 +96,21 @@ def _describe(
     }
 
 
+def _canon(config: IngestConfig, bits: int) -> Canon:
+    """Return the form of all records."""
+    deformation = config.deformation
+    field = ElasticField(
+        deformation.elastic_sigma_pixels, deformation.elastic_grid_pixels, config.seed
+    )
+    return Canon(
+        channels=config.image.channels,
+        bits=bits,
+        border_sigma=deformation.border_sigma,
+        elastic_copies=deformation.elastic_copies,
+        elastic=field,
+    )
+
+
 def _expected_bytes(spec: dict[str, Any]) -> int:
     """Return about how many bytes the records will take."""
     each = spec["channels"] * spec["bit_depth"] // 8 + 1 + bool(spec["border_sigma"])
@@ -249,25 +171,15 @@ def ingest_source(
     work = _assign_shards(splits, {case.id: case for case in cases}, config.execution.shards)
     spec = _describe(config, reader, classes, findings, work)
     run.progress(len(cases), 2 * len(cases), images=len(cases))
-    canon = Canon(
-        config.image.channels,
-        spec["bit_depth"],
-        config.deformation.border_sigma,
-        config.deformation.elastic_copies,
-        ElasticField(
-            config.deformation.elastic_sigma_pixels,
-            config.deformation.elastic_grid_pixels,
-            config.seed,
-        ),
-    )
 
     def write(folder: Path) -> None:
+        canon = _canon(config, spec["bit_depth"])
         scratch = folder / ".parts"
         scratch.mkdir()
         with _progress_of(scratch, _expected_bytes(spec), run, len(cases)):
             sums = write_records(work, reader, classes, canon, (folder, scratch), execution)
         shutil.rmtree(scratch)
-        first = 1 + 2 * config.image.channels
+        first = 1 + 2 * canon.channels
         spec["pixels"] = {split: list(sums[split][first:]) for split in SPLITS}
         spec["normalization"] = _normalization(config.image, canon.bits, sums["train"])
         write_json(folder / "dataset.json", spec)

@@ -200,11 +200,11 @@ class _Spill(beam.DoFn):
     def __init__(self, folder: str, border_sigma: float) -> None:
         """Bind the folder of the parts."""
         self.folder, self.border_sigma = folder, border_sigma
-        self.part: BinaryIO | None = None
+        self.part = ""
 
     def start_bundle(self) -> None:
-        """Open a part that no other bundle, and no other try of this one, writes to."""
-        self.part = open(os.path.join(self.folder, f"{uuid.uuid4().hex}.part"), "wb")  # noqa: SIM115
+        """Name a part that no other bundle, and no other try of this one, writes to."""
+        self.part = os.path.join(self.folder, f"{uuid.uuid4().hex}.part")
 
     def process(self, element: tuple[str, str, Scan]) -> Iterator[tuple[str, Place]]:
         """Write one record."""
@@ -212,15 +212,11 @@ class _Spill(beam.DoFn):
         border = border_map(scan.instances, self.border_sigma) if self.border_sigma else None
         record = Record(scan.id, scan.group, scan.copy, scan.image, scan.label, border)
         data = frame_record(encode_record(record))
-        assert self.part is not None  # noqa: S101
-        offset = self.part.tell()
-        self.part.write(data)
-        yield shard, (scan.id, scan.copy, self.part.name, offset, len(data))
-
-    def finish_bundle(self) -> None:
-        """Close the part before its places are used."""
-        if self.part is not None:
-            self.part.close()
+        # Opened for each record: after an error elsewhere Beam calls nothing that could close it.
+        with open(self.part, "ab") as file:
+            offset = file.tell()
+            file.write(data)
+        yield shard, (scan.id, scan.copy, self.part, offset, len(data))
 
 
 class _WriteShard(beam.DoFn):
@@ -278,26 +274,32 @@ def write_records(
     totals = scratch / f"sums-{uuid.uuid4().hex}.jsonl"
 
     def build(pipeline: Any) -> None:
-        read = (
-            pipeline
-            | "Cases" >> beam.Create(work)
-            | "Read"
-            >> beam.ParDo(_ReadScan(reader, classes, canon)).with_outputs("sums", main="scans")
-        )
-        (
-            read["sums"]
-            | "Add" >> beam.CombinePerKey(_add_sums)
-            | "Encode sums" >> beam.Map(json.dumps)
-            | "Write sums" >> beam.io.WriteToText(str(totals), shard_name_template="")
-        )
-        (
-            read["scans"]
-            | "Deform" >> ElasticCopies(canon.elastic_copies, canon.elastic)
-            | "Spill" >> beam.ParDo(_Spill(str(scratch), canon.border_sigma))
-            | "By shard" >> beam.GroupByKey()
-            | "Write shard" >> beam.ParDo(_WriteShard(str(artifact)))
-        )
+        reading = beam.ParDo(_ReadScan(reader, classes, canon)).with_outputs("sums", main="scans")
+        read = pipeline | "Cases" >> beam.Create(work) | "Read" >> reading
+        _write_sums(read["sums"], str(totals))
+        _write_scans(read["scans"], canon, str(artifact), str(scratch))
 
     _run(build, *execution)
     with open(totals, encoding="utf-8") as lines:
         return {split: tuple(sums) for split, sums in map(json.loads, lines)}
+
+
+def _write_sums(sums: Any, path: str) -> None:
+    """Add (split, sums) up by split into a file of JSON lines."""
+    (
+        sums
+        | "Add" >> beam.CombinePerKey(_add_sums)
+        | "Encode sums" >> beam.Map(json.dumps)
+        | "Write sums" >> beam.io.WriteToText(path, shard_name_template="")
+    )
+
+
+def _write_scans(scans: Any, canon: Canon, artifact: str, scratch: str) -> None:
+    """Deform (split, shard, scan), and write shards by way of part files."""
+    (
+        scans
+        | "Deform" >> ElasticCopies(canon.elastic_copies, canon.elastic)
+        | "Spill" >> beam.ParDo(_Spill(scratch, canon.border_sigma))
+        | "By shard" >> beam.GroupByKey()
+        | "Write shard" >> beam.ParDo(_WriteShard(artifact))
+    )

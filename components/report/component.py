@@ -5,6 +5,7 @@ from kfp import dsl
 from thimble.stage import stage
 
 
+# fmt: off
 @stage("report")
 def report(  # noqa: PLR0917
     baseline_evaluation: dsl.Input[dsl.Artifact], baseline_benchmark: dsl.Input[dsl.Artifact],

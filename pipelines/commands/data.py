@@ -1,10 +1,8 @@
 """`thimble data`: make scans to try Thimble with, or check scans before a run."""
 
-import contextlib
-import io
 import logging
-import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -62,20 +60,21 @@ def check(kind: str, source: Path, classes: str) -> None:
     """
     if not source.is_dir():
         raise BadInput(f"--data {source} is not a folder. Expected a folder of scans and labels.")
-    images, share = _check(kind, source.absolute(), classes)
-    click.echo(f"{images} scans can be used; foreground {share:.1%} of all pixels")
+    from components.ingest.check import inspect_source
 
-
-def _check(kind: str, source: Path, classes: str) -> tuple[int, float]:
-    """Do the first half of ingest: look at everything, write nothing."""
-    from components.ingest.ingest import IngestConfig, ingest_source
-    from thimble.stage import Run, flat_fields, from_flat
-
-    given = {"kind": kind, "source": str(source), "classes": classes}
     logging.disable(logging.WARNING)  # Beam's complaints about packages that we do not need
-    config = from_flat(IngestConfig, {**flat_fields(IngestConfig), **given})
-    with tempfile.TemporaryDirectory(prefix="thimble-check-") as scratch:
-        run = Run("check", config, "", Path(scratch))
-        with contextlib.redirect_stdout(io.StringIO()):  # the lines meant for a stage's log
-            _, figures = ingest_source(config, run)
-    return int(figures["images"]), figures["foreground_share"]
+    found = inspect_source(kind, str(source.absolute()), classes=classes)
+    problems = found.pop("problems")
+    for name, value in found.items():
+        click.echo(f"{name.replace('_', ' ')}: {_shown(value)}")
+    if problems:
+        raise BadInput(" | ".join(problems))
+
+
+def _shown(value: Any) -> str:
+    """Return a description in one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return "; ".join(_shown(item) for item in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

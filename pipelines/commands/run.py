@@ -132,20 +132,21 @@ def _prepare(
 
 
 def _check(arguments: dict[str, Any], groups: Any, folder: Path) -> None:
-    """Let the stages check their parameters, unless they have seen the same ones here before."""
+    """Let the stages check their parameters, except those that they have seen here before."""
     from pipelines.checks import check_configs
     from pipelines.run_folder import RunFolder
 
-    if RunFolder(folder).read_description().get("parameters") == arguments:
-        return
+    seen = RunFolder(folder).read_description().get("parameters", {})
     tasks = {}
     for task, group in groups.items():
         # A task that takes some parameters of a stage takes the rest from the task named like it.
         names = {f"{group.stage}_{name}": name for name in groups[group.stage].types}
         names |= {f"{task}_{name}": name for name in group.types}
-        fields = {name: arguments[flat] for flat, name in names.items()}
-        tasks[task] = (group.stage, fields)
-    check_configs(tasks)
+        if any(flat not in seen or seen[flat] != arguments[flat] for flat in names):
+            fields = {name: arguments[flat] for flat, name in names.items()}
+            tasks[task] = (group.stage, fields)
+    if tasks:
+        check_configs(tasks)
 
 
 def _source(

@@ -138,4 +138,4 @@ def test_tables_fit_80_columns() -> None:
     assert "-10.12 [-20.30, -10.06]" in out.getvalue()
     gate = {"name": "dice_drop", "value": 0.02, "limit": 0.01, "unit": "Dice", "passed": False}
     show_verdict(console, {"passed": False, "gates": [gate]})
-    assert "failed dice drop 0.02 Dice exceeds 0.01 Dice" in out.getvalue()
+    assert "failed: dice drop 0.02 exceeds 0.01" in out.getvalue()

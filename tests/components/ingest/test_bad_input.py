@@ -96,7 +96,7 @@ def test_classes_must_be_named(ingest: Ingest, scans: Path) -> None:
 def test_error_while_writing_keeps_its_words(
     ingest: Ingest, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that changes after the first look: Beam wraps the error, the user sees the sentence."""
+    """A file that changes after the first look: Beam wraps the error, but not for the user."""
     look = transforms.find_out
 
     def look_then_lose(*arguments: Any) -> Any:
