@@ -204,7 +204,7 @@ class _Spill(beam.DoFn):
 
     def start_bundle(self) -> None:
         """Name a part that no other bundle, and no other try of this one, writes to."""
-        self.part = os.path.join(self.folder, f"{uuid.uuid4().hex}.part")
+        self.part = f"{uuid.uuid4().hex}.part"
 
     def process(self, element: tuple[str, str, Scan]) -> Iterator[tuple[str, Place]]:
         """Write one record."""
@@ -213,7 +213,7 @@ class _Spill(beam.DoFn):
         record = Record(scan.id, scan.group, scan.copy, scan.image, scan.label, border)
         data = frame_record(encode_record(record))
         # Opened for each record: after an error elsewhere Beam calls nothing that could close it.
-        with open(self.part, "ab") as file:
+        with open(os.path.join(self.folder, self.part), "ab") as file:
             offset = file.tell()
             file.write(data)
         yield shard, (scan.id, scan.copy, self.part, offset, len(data))
@@ -222,9 +222,9 @@ class _Spill(beam.DoFn):
 class _WriteShard(beam.DoFn):
     """Copies the records of a shard from the parts, sorted by id and copy."""
 
-    def __init__(self, folder: str) -> None:
-        """Bind the folder of the artifact."""
-        self.folder = folder
+    def __init__(self, folder: str, scratch: str) -> None:
+        """Bind the folders of the artifact and of the parts."""
+        self.folder, self.scratch = folder, scratch
 
     def process(self, element: tuple[str, Iterable[Place]]) -> Iterator[str]:
         """Write one shard under a temporary name and rename it."""
@@ -235,7 +235,7 @@ class _WriteShard(beam.DoFn):
             with open(partial, "wb") as file:
                 for _, _, name, offset, length in sorted(places):
                     if name not in parts:
-                        parts[name] = open(name, "rb")  # noqa: SIM115
+                        parts[name] = open(os.path.join(self.scratch, name), "rb")
                     parts[name].seek(offset)
                     file.write(parts[name].read(length))
         finally:
@@ -301,5 +301,5 @@ def _write_scans(scans: Any, canon: Canon, artifact: str, scratch: str) -> None:
         | "Deform" >> ElasticCopies(canon.elastic_copies, canon.elastic)
         | "Spill" >> beam.ParDo(_Spill(scratch, canon.border_sigma))
         | "By shard" >> beam.GroupByKey()
-        | "Write shard" >> beam.ParDo(_WriteShard(artifact))
+        | "Write shard" >> beam.ParDo(_WriteShard(artifact, scratch))
     )

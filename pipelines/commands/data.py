@@ -16,7 +16,7 @@ def data() -> None:
     \b
     Examples:
       thimble data phantom --kind membranes --images 24 --out scans
-      thimble data check --kind paired --data scans
+      thimble data check scans
     """
 
 
@@ -48,18 +48,18 @@ def phantom(kind: str, images: int, size: int, seed: int, out: Path) -> None:
 
 
 @data.command(short_help="Check scans before a run.")
+@click.argument("source", type=click.Path(path_type=Path), metavar="FOLDER")
 @click.option("--kind", default="paired", show_default=True, help="Kind of data set.")
-@click.option("--data", "source", type=click.Path(path_type=Path), required=True, metavar="FOLDER")
 @click.option("--classes", default="", help="Such as `background=0;organ=1-255`.")
-def check(kind: str, source: Path, classes: str) -> None:
+def check(source: Path, kind: str, classes: str) -> None:
     """Read every scan and label as a run would, and say what is wrong with them.
 
     \b
     Example:
-      thimble data check --kind isbi2012 --data scans/isbi2012
+      thimble data check --kind isbi2012 scans/isbi2012
     """
     if not source.is_dir():
-        raise BadInput(f"--data {source} is not a folder. Expected a folder of scans and labels.")
+        raise BadInput(f"{source} is not a folder. Expected a folder of scans and labels.")
     from components.ingest.check import inspect_source
 
     logging.disable(logging.WARNING)  # Beam's complaints about packages that we do not need

@@ -73,7 +73,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["encode", "/no/where", "-o", "x"], "/no/where does not exist"),
         (["predict", "/no/model", "/no/image"], "/no/image does not exist"),
         (["bench", "/no/where"], "/no/where is missing"),
-        (["data", "check", "--data", "/no/where"], "/no/where is not a folder"),
+        (["data", "check", "/no/where"], "/no/where is not a folder"),
         (["runs", "list", "/no/where"], "/no/where is not a folder"),
         (["runs", "clean", "."], "is not a run folder"),
         (["nonsense"], "No such command"),
