@@ -36,6 +36,7 @@ def test_flat_and_nested_forms_agree() -> None:
 
 
 def test_the_tag_of_an_image_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THIMBLE_TAG_PRUNE", raising=False)
     assert image("prune") == "thimble-prune-python:dev"
     monkeypatch.setenv("THIMBLE_TAG_PRUNE", "abc")
     assert image("prune") == "thimble-prune-python:abc"

@@ -153,7 +153,7 @@ def test_patience_stops_early_and_the_best_state_is_kept(
         ({"patch_size": 256}, r"patch_size=256 is more than twice.*\(40 pixels\)"),
         ({"steps": 0}, r"steps must be >= 1.*steps=0"),
         ({"learning_rate": -1.0}, r"learning_rate must be in \(0, 1\]"),
-        ({"model": "resnet"}, r"Unknown model 'resnet'. Known: unet"),
+        ({"model": "resnet"}, r"model must be one of unet.*resnet"),
         ({"depth": 9}, r"depth"),
     ],
 )
