@@ -27,7 +27,7 @@ def to_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
     Raises:
         BadInput: If the image has neither 1 nor 3 channels.
 
-    Source: ITU-R BT.601-7, section 2.5.1 (luma).
+    Source: ITU-R BT.601 (luma).
     """
     if image.ndim != 3 or image.shape[2] not in (1, 3):
         raise BadInput(

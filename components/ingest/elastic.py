@@ -62,7 +62,7 @@ class ElasticField:
 def _cubic_basis(size: int, points: int) -> Floats:
     """Return weights `(size, points)` of cubic convolution; the grid spans the whole axis.
 
-    Source: Keys, 1981, IEEE ASSP 29(6), equation (15), a = -1/2.
+    Source: Keys, 1981, IEEE ASSP 29(6), the kernel with a = -1/2.
     """
     place = np.linspace(0, points - 1, size)[:, None]
     left = np.floor(place).astype(int)
