@@ -29,7 +29,7 @@ def packages(verdict: dict[str, Any]) -> list[str]:
     """Return the table of everything that could ship."""
     lines = [
         "| branch | variant | package, bytes | ratio | Dice (test) | to the baseline, points "
-        "[95 % interval] | worst decile | p50, ms | peak memory, MB |",
+        "[95 % interval], one-sided 95 % bound | worst decile | p50, ms | peak memory, MB |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for candidate in verdict["candidates"]:
@@ -38,7 +38,8 @@ def packages(verdict: dict[str, Any]) -> list[str]:
         change = "-"
         if difference:
             mean, low, high = (100 * difference[name] for name in ("mean", "low", "high"))
-            change = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+            bound = 100 * difference["lower_one_sided_95"]
+            change = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}], {bound:+.2f}"
         lines.append(
             f"| {candidate['branch']} | {candidate['variant']} | {figures['package_bytes']:,} "
             f"| {figures['ratio']:.1f}x | {figures['dice']:.4f} | {change} "
