@@ -6,6 +6,7 @@ runs. `tests/pipelines/test_engine.py` checks them against the version that is p
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -73,8 +74,9 @@ class CheckedCache(cache.LocalCache):
                 files = read_json(self._list_path(key))
                 if all(files[uri] == _inventory(uri) for uri in _uris(outputs)):
                     return dict(outputs)
-        except (BadInput, AttributeError, KeyError, TypeError, ValueError):
-            pass  # half-written or tampered with: as good as missing
+        except (BadInput, AttributeError, KeyError, TypeError, ValueError) as error:
+            # Half-written or tampered with: as good as missing.
+            logging.info("cache entry %s is damaged, its stage runs again: %r", key, error)
         for path in (self._entry_path(key), self._list_path(key)):
             Path(path).unlink(missing_ok=True)
         return None

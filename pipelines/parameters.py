@@ -1,5 +1,6 @@
 """Named runs: a YAML file of parameters grouped by task, changed by `--set`, made flat for kfp."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -135,10 +136,8 @@ def _typed(name: str, value: Any, kind: type) -> Any:
         return float(value)
     if kind is float and isinstance(value, str):
         # YAML reads 1e-3 as a string: it wants a dot, which people leave out.
-        try:
+        with contextlib.suppress(ValueError):  # what is no number is refused below
             return float(value)
-        except ValueError:
-            pass
     if kind is str and isinstance(value, NUMBERS) and not isinstance(value, bool):
         return str(value)
     if type(value) is kind:

@@ -97,7 +97,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def finish(  # noqa: PLR0913
+def finish(
     run: Run,
     write: Callable[[Path], None],
     path: str | Path,
@@ -132,16 +132,4 @@ def finish(  # noqa: PLR0913
         # kfp's cache takes a task only when every output has a file.
         Path(metrics.path).parent.mkdir(parents=True, exist_ok=True)
         write_json(metrics.path, figures)
-    _expose(run, figures)
     shutil.rmtree(run.checkpoint, ignore_errors=True)
-
-
-def _expose(run: Run, figures: Mapping[str, float]) -> None:
-    """Leave the figures where the runner collects them for Prometheus."""
-    folder = os.environ.get("THIMBLE_METRICS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        branch = flatten(run.config).get("branch", "")
-        record = {"stage": run.name, "branch": branch, "figures": dict(figures)}
-        with write_atomically(Path(folder) / f"{run.name}-{run.key}.json") as partial:
-            write_json(partial, record)

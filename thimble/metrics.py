@@ -54,10 +54,10 @@ def split_figure(figure: str) -> tuple[str, str]:
 
 
 def expose(folder: str | Path, path: str | Path, labels: Mapping[str, str]) -> None:
-    """Write one Prometheus text file from the figures that the stages of a run left.
+    """Write one Prometheus text file from the figures of a run's tasks.
 
     Args:
-        folder: Where `artifact.finish` left `<stage>-<key>.json`.
+        folder: Where the runner left one JSON file per task: stage, branch, figures.
         path: The text file, replaced atomically.
         labels: Labels that all share, such as pipeline and dataset.
     """

@@ -31,7 +31,7 @@ class ObjectiveConfig:
             class_weight_power=self.class_weight_power,
         )
         require(
-            0 <= self.border_weight <= 100,  # noqa: PLR2004
+            0 <= self.border_weight <= 100,
             "border_weight must be in [0, 100]",
             border_weight=self.border_weight,
         )

@@ -30,7 +30,7 @@ class AugmentationConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        require(self.patch_size >= 16, "patch_size must be >= 16", patch_size=self.patch_size)  # noqa: PLR2004
+        require(self.patch_size >= 16, "patch_size must be >= 16", patch_size=self.patch_size)
         require(0 <= self.intensity < 1, "intensity must be in [0, 1)", intensity=self.intensity)
 
 
@@ -41,7 +41,7 @@ def _parse(serialized: tf.Tensor, bits: int) -> tuple[tf.Tensor, tf.Tensor]:
     names |= {"height": number, "width": number, "channels": number}
     record = tf.io.parse_single_example(serialized, names)
     size = tf.stack([record["height"], record["width"]])
-    raw = tf.io.decode_raw(record["image"], tf.uint16 if bits > 8 else tf.uint8)  # noqa: PLR2004
+    raw = tf.io.decode_raw(record["image"], tf.uint16 if bits > 8 else tf.uint8)
     image = tf.reshape(raw, tf.concat([size, [record["channels"]]], 0))
     image = tf.cast(image, tf.float32) / float(2**bits - 1)
     label = tf.reshape(tf.io.decode_raw(record["label"], tf.uint8), size)
@@ -85,7 +85,7 @@ def _augment(
     if config.orientation:
         turns = tf.cast(draw[0] * 4.0, tf.int32)
         image, target = tf.image.rot90(image, turns), tf.image.rot90(target, turns)
-        flip = draw[1] < 0.5  # noqa: PLR2004
+        flip = draw[1] < 0.5
         image = tf.cond(flip, lambda: tf.reverse(image, [1]), lambda: image)
         target = tf.cond(flip, lambda: tf.reverse(target, [1]), lambda: target)
     contrast = 1.0 + config.intensity * (2.0 * draw[2] - 1.0)
@@ -103,7 +103,7 @@ def _check(spec: dict[str, Any], size: int) -> None:
         )
 
 
-def training_batches(  # noqa: PLR0913
+def training_batches(
     folder: str | Path,
     spec: dict[str, Any],
     augmentation: AugmentationConfig,

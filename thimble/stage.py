@@ -144,7 +144,7 @@ class Run:
             figures: Numbers that matter now, such as `loss` or `dice`.
         """
         now = time.monotonic()
-        if now - self._last_progress < 0.25 and step < total:  # noqa: PLR2004
+        if now - self._last_progress < 0.25 and step < total:
             return
         self._last_progress = now
         record = {

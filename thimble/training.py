@@ -31,6 +31,7 @@ __all__ = [
     "fit",
     "make_deterministic",
     "stream_patches",
+    "supervised_loss",
     "supervised_step",
 ]
 
@@ -126,18 +127,29 @@ def stream_patches(
     )
 
 
+def supervised_loss(
+    model: tf_keras.Model, dataset: Dataset, objective: ObjectiveConfig
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return the training loss of a batch of labelled patches, a scalar."""
+    weights = tf.constant(class_weights(dataset.spec, objective.class_weight_power))
+
+    def measure(image: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        pixels = pixel_weights(target, weights, objective.border_weight)
+        return weighted_cross_entropy(model(image, training=True), target[..., 0], pixels)
+
+    return measure
+
+
 def supervised_step(
     model: tf_keras.Model, optimizer: Any, dataset: Dataset, objective: ObjectiveConfig
 ) -> Callable[..., tf.Tensor]:
     """Return one optimiser step on a batch of labelled patches; it gives back the loss."""
-    weights = tf.constant(class_weights(dataset.spec, objective.class_weight_power))
+    measure = supervised_loss(model, dataset, objective)
 
     @tf.function
     def take_step(image: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            logits = model(image, training=True)
-            pixels = pixel_weights(target, weights, objective.border_weight)
-            loss = weighted_cross_entropy(logits, target[..., 0], pixels)
+            loss = measure(image, target)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss

@@ -6,7 +6,7 @@ from thimble.stage import stage
 
 
 @stage("distill")
-def distill(  # noqa: PLR0913
+def distill(
     teacher: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     student: dsl.Output[dsl.Model],

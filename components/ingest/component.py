@@ -7,7 +7,7 @@ from thimble.stage import stage
 
 # fmt: off
 @stage("ingest")
-def ingest(  # noqa: PLR0913
+def ingest(
     dataset: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     kind: str = "phantom_membranes", source: str = "", source_digest: str = "",

@@ -6,7 +6,7 @@ from thimble.stage import stage
 
 
 @stage("prune")
-def prune(  # noqa: PLR0913
+def prune(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     pruned: dsl.Output[dsl.Model],

@@ -6,7 +6,7 @@ from thimble.stage import stage
 
 
 @stage("publish")
-def publish(  # noqa: PLR0917
+def publish(
     verdict: dsl.Input[dsl.Artifact],
     teacher: dsl.Input[dsl.Model],
     teacher_evaluation: dsl.Input[dsl.Artifact],

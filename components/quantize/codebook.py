@@ -75,7 +75,7 @@ def cluster(
     else:
         centroids = _lloyd(np.sort(kept), initial_centroids(kept, size - 1, method, seed))
     codebook = np.concatenate([[0.0], centroids]).astype(np.float32)
-    dtype = np.uint8 if codebook.size <= 256 else np.uint16  # noqa: PLR2004
+    dtype = np.uint8 if codebook.size <= 256 else np.uint16
     indices = np.zeros(weights.size, dtype)
     if centroids.size:
         edges = (centroids[1:] + centroids[:-1]) / 2

@@ -6,7 +6,7 @@ from thimble.stage import stage
 
 
 @stage("quantize")
-def quantize(  # noqa: PLR0913
+def quantize(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     quantized: dsl.Output[dsl.Model],

@@ -13,12 +13,7 @@ from components.quantize.codebook import INITIALIZATIONS, cluster
 from components.quantize.folding import fold_batch_norm
 from thimble.accounting import account_for
 from thimble.models import from_keras, to_keras
-from thimble.objective import (
-    ObjectiveConfig,
-    class_weights,
-    pixel_weights,
-    weighted_cross_entropy,
-)
+from thimble.objective import ObjectiveConfig
 from thimble.patches import AugmentationConfig
 from thimble.records import Dataset, load_dataset
 from thimble.stage import Run, require
@@ -29,6 +24,7 @@ from thimble.training import (
     fit,
     make_deterministic,
     stream_patches,
+    supervised_loss,
 )
 from thimble.weights import Weights, load_weights
 
@@ -50,7 +46,7 @@ class CodebookConfig:
     def __post_init__(self) -> None:
         """Check the ranges."""
         require(
-            2 <= self.codebook_size <= 256,  # noqa: PLR2004
+            2 <= self.codebook_size <= 256,
             "codebook_size must be in [2, 256]",
             codebook_size=self.codebook_size,
         )
@@ -143,15 +139,13 @@ def _make_step(
     objective: ObjectiveConfig,
 ) -> Callable[..., tf.Tensor]:
     """Return one optimiser step of codebooks and biases on a batch of patches."""
-    by_class = tf.constant(class_weights(dataset.spec, objective.class_weight_power))
+    measure = supervised_loss(model, dataset, objective)
     kernels = [layer.kernel for layer in shared.layers]
 
     @tf.function
     def take_step(image: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            logits = model(image, training=True)
-            pixels = pixel_weights(target, by_class, objective.border_weight)
-            loss = weighted_cross_entropy(logits, target[..., 0], pixels)
+            loss = measure(image, target)
         by_kernel, by_bias = tape.gradient(loss, [kernels, shared.biases])
         gradients = [*shared.gradients(by_kernel), *by_bias]
         optimizer.apply_gradients(zip(gradients, shared.variables, strict=True))

@@ -7,7 +7,7 @@ from thimble.stage import stage
 
 # fmt: off
 @stage("report")
-def report(  # noqa: PLR0917
+def report(
     baseline_evaluation: dsl.Input[dsl.Artifact], baseline_benchmark: dsl.Input[dsl.Artifact],
     teacher_evaluation: dsl.Input[dsl.Artifact], teacher_benchmark: dsl.Input[dsl.Artifact],
     report: dsl.Output[dsl.HTML], verdict: dsl.Output[dsl.Artifact],

@@ -6,7 +6,7 @@ from thimble.stage import stage
 
 
 @stage("train")
-def train(  # noqa: PLR0913
+def train(
     dataset: dsl.Input[dsl.Dataset],
     trained: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],

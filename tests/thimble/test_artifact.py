@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thimble.artifact import digest_folder, finish, load_history, read_json, write_atomically
+from thimble.artifact import (
+    digest_folder,
+    finish,
+    load_history,
+    read_json,
+    write_atomically,
+    write_json,
+)
 from thimble.metrics import expose, split_figure
 from thimble.stage import BadInput, start
 from thimble.weights import Weights, figures_of, load_weights, save_weights, writer
@@ -82,15 +89,19 @@ def test_a_damaged_model_is_refused(tmp_path: Path, name: str) -> None:
         load_weights(tmp_path)
 
 
-def test_history_grows_and_figures_are_exposed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("THIMBLE_METRICS", str(tmp_path / "metrics"))
+def test_history_grows(tmp_path: Path) -> None:
     for previous, name in ((None, "one"), (tmp_path / "one", "two")):
         with start(name, Config, {"branch": "student"}) as run:
             finish(run, writer(sample()), tmp_path / name, {"dice_int8": 0.75}, previous=previous)
     assert [entry["stage"] for entry in load_history(tmp_path / "two")] == ["one", "two"]
     assert load_history(tmp_path / "two")[1]["config"] == {"branch": "student"}
+    assert load_history(tmp_path / "two")[1]["metrics"] == {"dice_int8": 0.75}
+
+
+def test_figures_are_exposed(tmp_path: Path) -> None:
+    record = {"stage": "two", "branch": "student", "figures": {"dice_int8": 0.75}}
+    (tmp_path / "metrics").mkdir()
+    write_json(tmp_path / "metrics" / "two.json", record)
     expose(tmp_path / "metrics", tmp_path / "metrics.prom", {"dataset": "phantom"})
     text = (tmp_path / "metrics.prom").read_text()
     assert (

@@ -40,7 +40,7 @@ def test_tiles_reach_the_network_whole_and_at_most_a_batch_at_once() -> None:
 
     predict_tiled(np.zeros((40, 33, 3), np.float32), predict, 16, 4, 4)
     assert {shape[1:] for shape in shapes} == {(16, 16, 3)}
-    assert max(shape[0] for shape in shapes) == 4  # noqa: PLR2004
+    assert max(shape[0] for shape in shapes) == 4
 
 
 def test_an_overlap_as_large_as_the_tile_is_refused() -> None:

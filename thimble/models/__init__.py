@@ -1,10 +1,5 @@
 """Networks by name, and the way between a Keras model and the Model artifact."""
 
-import os
-
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 from typing import Any
 
 import numpy as np

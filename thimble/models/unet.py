@@ -1,10 +1,5 @@
 """U-Net with "same" padding and optional batch normalisation."""
 
-import os
-
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -42,7 +42,7 @@ def test_allocation_spares_the_sensitive_layer() -> None:
     sizes = {"tough": 1000, "tender": 1000}
     rises = {"tough": np.linspace(0, 0.01, len(PROBED)), "tender": np.linspace(0.5, 5, len(PROBED))}
     plan = allocate(sizes, rises, 0.8)
-    assert plan["tough"] > 0.95 > plan["tender"]  # noqa: PLR2004
+    assert plan["tough"] > 0.95 > plan["tender"]
 
 
 def test_a_saturated_loss_does_not_invite_to_destroy_a_layer() -> None:

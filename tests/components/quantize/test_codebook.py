@@ -45,7 +45,7 @@ def test_every_start_reduces_the_error_below_its_own(method: str) -> None:
 def test_linear_start_spans_the_range_and_density_follows_the_data() -> None:
     values = np.array([0.0, 1.0, 2.0, 3.0, 100.0])
     assert initial_centroids(values, 3, "linear", 1).tolist() == [0.0, 50.0, 100.0]
-    assert initial_centroids(values, 3, "density", 1)[1] == 2.0  # noqa: PLR2004
+    assert initial_centroids(values, 3, "density", 1)[1] == 2.0
 
 
 def test_unknown_start_names_the_known_ones() -> None:
