@@ -12,8 +12,9 @@ __all__ = ["apply_tags", "source_tags"]
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("components", "thimble")
 TAG_LENGTH = 12
-# A stage does not behave differently because its page was rewritten.
-IGNORED_SUFFIXES = {".md", ".py", ".pyc"}
+# A stage does not behave differently because its page was rewritten; what is compiled follows from
+# its sources, which count.
+IGNORED_SUFFIXES = {".md", ".py", ".pyc", ".pyd", ".so"}
 
 
 def source_tags(root: Path = ROOT) -> dict[str, str]:

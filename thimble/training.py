@@ -29,6 +29,7 @@ __all__ = [
     "Validator",
     "cosine_optimizer",
     "fit",
+    "gradient_step",
     "make_deterministic",
     "stream_patches",
     "supervised_loss",
@@ -144,7 +145,13 @@ def supervised_step(
     model: tf_keras.Model, optimizer: Any, dataset: Dataset, objective: ObjectiveConfig
 ) -> Callable[..., tf.Tensor]:
     """Return one optimiser step on a batch of labelled patches; it gives back the loss."""
-    measure = supervised_loss(model, dataset, objective)
+    return gradient_step(model, optimizer, supervised_loss(model, dataset, objective))
+
+
+def gradient_step(
+    model: tf_keras.Model, optimizer: Any, measure: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+) -> Callable[..., tf.Tensor]:
+    """Return one optimiser step on any loss of a batch (image, target); it gives back the loss."""
 
     @tf.function
     def take_step(image: tf.Tensor, target: tf.Tensor) -> tf.Tensor:

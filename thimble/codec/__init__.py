@@ -5,19 +5,26 @@ from thimble.codec.decode import TfliteFile, decode
 from thimble.codec.encode import encode_model, encode_tflite
 from thimble.codec.errors import (
     BadChecksum,
+    BadSignature,
     CorruptPackage,
+    MissingSignature,
     NewerVersion,
     NotAPackage,
     PackageError,
     TooLarge,
     Truncated,
 )
+from thimble.codec.reader import Package
+from thimble.codec.signing import signer
 
 __all__ = [
     "BadChecksum",
+    "BadSignature",
     "CorruptPackage",
+    "MissingSignature",
     "NewerVersion",
     "NotAPackage",
+    "Package",
     "PackageError",
     "TfliteFile",
     "TooLarge",
@@ -26,4 +33,5 @@ __all__ = [
     "encode_model",
     "encode_tflite",
     "inspect",
+    "signer",
 ]

@@ -4,10 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from thimble.codec.array_encoder import SIDE_SECTIONS
-from thimble.codec.container import DEFAULT_LIMIT, DIGEST_BYTES, HEADER_BYTES
-from thimble.codec.decode import Decoded, TfliteFile, decode_rows
+from thimble.codec.container import CHECK_BYTES, DEFAULT_LIMIT, DIGEST_BYTES, HEADER_BYTES
+from thimble.codec.decode import TfliteFile, content_of
 from thimble.codec.errors import CorruptPackage
+from thimble.codec.reader import Package
+from thimble.codec.row_decoder import DecodedRow
+from thimble.codec.rows import ArrayRow
+from thimble.codec.signing import KEY_ID_BYTES, SIGNATURE_BYTES
 from thimble.codec.tflite import find_buffers
 from thimble.stage import BadInput
 
@@ -22,82 +25,81 @@ def inspect(package: bytes, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
         limit: Most bytes that it may decode to.
 
     Returns:
-        `{"kind", "version", "bytes", "sections": {name: bytes}, "tensors": [{"name", "shape",
-        "kind", "sparsity" in [0, 1], "codebook" (entries, or None), "bits_per_weight",
-        "bytes"}]}`. The sections add up to the file. The bytes of the tensors add up to the
-        sections other than header, index, skeleton and digest: where arrays share a compressed
-        section, each has its share by what it put in.
+        `{"kind", "version", "bytes", "digest", "signed_by" (key id or None), "sections": {name:
+        bytes}, "tensors": [{"name", "shape", "kind", "coders", "sparsity" in [0, 1], "codebook"
+        (entries, or None), "bits_per_weight", "bytes", "codebook_bytes", "table_bytes",
+        "stream_bytes"}]}`. The sections add up to the file; `streams` are coded symbols and plain
+        items, `counts` the numbers that say how long they are.
 
     Raises:
         PackageError: As `decode`.
     """
-    decoded = decode_rows(package, limit)
-    container = decoded.container
-    stored = [len(section.stored) for section in container.sections]
-    names = list(SIDE_SECTIONS)
-    if container.kind == "tflite":
-        names.append("skeleton")
-    sections = {"header": HEADER_BYTES, "index": container.index_bytes}
-    sections |= dict(zip(names, stored, strict=False))
-    sections["plain"] = sum(stored[len(names) :])
-    sections["digest"] = DIGEST_BYTES
+    opened = Package(package, limit)
+    content, arrays = content_of(opened, limit)
+    header, rows = opened.header, opened.rows
+    start = 1 if header.kind == "tflite" else 0
+    counted = arrays[start:]
+    sections = {
+        "header": HEADER_BYTES,
+        "index": header.stored,
+        "checksums": CHECK_BYTES * header.rows,
+        "pool": header.pool,
+        "skeleton": rows[0].stored if start else 0,
+        "codebooks": sum(array.codebook_bytes for array in counted),
+        "tables": sum(array.table_bytes for array in counted),
+        "streams": sum(array.payload_bytes for array in counted),
+        "digest": DIGEST_BYTES,
+        "signature": SIGNATURE_BYTES if header.signed else 0,
+    }
+    sections["counts"] = header.total - sum(sections.values())
+    place = header.digest + DIGEST_BYTES
     return {
-        "kind": container.kind,
-        "version": ".".join(str(part) for part in container.version),
+        "kind": header.kind,
+        "version": ".".join(str(part) for part in header.version),
         "bytes": len(package),
-        "sections": sections,
-        "tensors": _tensors(decoded, _shares(decoded)),
+        "digest": opened.digest,
+        "signed_by": package[place : place + KEY_ID_BYTES].hex() if header.signed else None,
+        "sections": {name: size for name, size in sections.items() if size},
+        "tensors": [
+            _entry(label, row, array)
+            for label, row, array in zip(_labels(content, rows), rows[start:], counted, strict=True)
+        ],
     }
 
 
-def _shares(decoded: Decoded) -> list[int]:
-    """Return the bytes of the file that belong to each row."""
-    if not decoded.arrays:
-        return []
-    used = np.stack([array.used for array in decoded.arrays])
-    totals = np.zeros(len(used), np.int64)
-    for number, section in enumerate(decoded.container.sections):
-        # Rounding the running sum, not each share, keeps the total exact.
-        ends = np.cumsum(used[:, number])
-        if len(ends) and ends[-1]:
-            upto = [int(end) * len(section.stored) // int(ends[-1]) for end in ends]
-            totals += np.diff(upto, prepend=0)
-    return [int(total) for total in totals]
+def _entry(label: tuple[str, tuple[int, ...]], row: ArrayRow, array: DecodedRow) -> dict[str, Any]:
+    """Return the entry of one row."""
+    name, shape = label
+    floats = row.dtype.startswith("float")
+    zeros = row.elements - int(
+        np.count_nonzero(array.patterns.view(row.dtype) if floats else array.patterns)
+    )
+    return {
+        "name": name,
+        "shape": list(shape),
+        "kind": row.kind,
+        "coders": list(array.coders),
+        "sparsity": zeros / row.elements if row.elements else 0.0,
+        "codebook": array.entries or None,
+        "bits_per_weight": 8 * row.stored / row.elements if row.elements else 0.0,
+        "bytes": row.stored,
+        "codebook_bytes": array.codebook_bytes,
+        "table_bytes": array.table_bytes,
+        "stream_bytes": array.payload_bytes,
+    }
 
 
-def _tensors(decoded: Decoded, shares: list[int]) -> list[dict[str, Any]]:
-    """Return one entry per row."""
-    labels = _labels(decoded)
-    entries = []
-    for row, array, size, (name, shape) in zip(
-        decoded.rows, decoded.arrays, shares, labels, strict=True
-    ):
-        zeros = row.elements - int(np.count_nonzero(array.values))
-        entries.append(
-            {
-                "name": name,
-                "shape": list(shape),
-                "kind": row.kind,
-                "sparsity": zeros / row.elements if row.elements else 0.0,
-                "codebook": len(array.codebook.entries) if array.codebook else None,
-                "bits_per_weight": 8 * size / row.elements if row.elements else 0.0,
-                "bytes": size,
-            }
-        )
-    return entries
-
-
-def _labels(decoded: Decoded) -> list[tuple[str, tuple[int, ...]]]:
+def _labels(content: object, rows: list[ArrayRow]) -> list[tuple[str, tuple[int, ...]]]:
     """Return the name and shape of each row; those of TFLite buffers stand in the file itself."""
-    if not isinstance(decoded.content, TfliteFile):
-        return [(row.name, row.shape) for row in decoded.rows]
+    if not isinstance(content, TfliteFile):
+        return [(row.name, row.shape) for row in rows]
     try:
-        found = find_buffers(decoded.content.data)
+        found = find_buffers(content.data)
     except BadInput as error:
         raise CorruptPackage(f"The package holds no TFLite file: {error}") from None
-    if len(found) != len(decoded.rows):
+    if len(found) != len(rows) - 1:
         raise CorruptPackage(
-            f"The TFLite file has {len(found)} constant buffers, the index {len(decoded.rows)}. "
+            f"The TFLite file has {len(found)} constant buffers, the index {len(rows) - 1}. "
             "Get the package again."
         )
     return [(buffer.name, buffer.shape) for buffer in found]

@@ -1,97 +1,123 @@
 """Codebooks: which bit pattern each symbol stands for, and the forms they are stored in."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "FLOAT16",
-    "MAX_ENTRIES",
-    "PATTERNS",
-    "RANGE",
-    "Codebook",
-    "derive_codebook",
-    "load_codebook",
-    "store_codebook",
-    "stored_bytes",
-]
+from thimble.codec.native_library import LIBRARY, address_of
+from thimble.codec.stream_encoder import Bits, varint
 
-PATTERNS, FLOAT16, RANGE = 0, 1, 2
+__all__ = ["MAX_ENTRIES", "derive_codebook", "halves_of", "store_codebook"]
+
+PATTERNS, HALF, RANGE, ASCENDING, ZERO_ASCENDING = range(5)
 # Indices are at most uint16.
 MAX_ENTRIES = 1 << 16
-_DERIVED_ENTRIES = 256
-_SAMPLE = 1 << 14
+DERIVED_ENTRIES = 256
+_MAX_RICE = 15
+_MAX_DISTANCE = 1 << 16
 
 
-@dataclass(frozen=True)
-class Codebook:
-    """The bit pattern of each symbol.
+def halves_of(patterns: NDArray[Any]) -> NDArray[np.uint16] | None:
+    """Return the float16 patterns that equal float32 patterns exactly, or None if some do not."""
+    values = patterns.view("<f4")
+    # A NaN may change its payload on the way through float16.
+    if np.isnan(values).any():
+        return None
+    with np.errstate(over="ignore"):
+        halves = values.astype("<f2")
+    return (
+        halves.view("<u2") if np.array_equal(halves.astype("<f4").view("<u4"), patterns) else None
+    )
 
-    Attributes:
-        form: `PATTERNS` (as they are), `FLOAT16` (float32 values that float16 holds exactly) or
-            `RANGE` (consecutive integers: only the first is stored).
-        entries: Unsigned, as wide as the items, shape (symbols,).
-    """
 
-    form: int
-    entries: NDArray[Any]
-
-
-def store_codebook(entries: NDArray[Any], dtype: str) -> tuple[Codebook, bytes]:
-    """Return a codebook in its smallest form, and its bytes.
+def store_codebook(entries: NDArray[Any], dtype: str) -> bytes:
+    """Return a codebook in its smallest form.
 
     Args:
-        entries: Little-endian unsigned patterns, shape (symbols,).
+        entries: Little-endian unsigned patterns, shape (entries,).
         dtype: Of the items.
     """
-    following = np.diff(entries) == 1
-    if len(entries) > 1 and following.all():
-        return Codebook(RANGE, entries), entries[:1].tobytes()
-    if dtype == "float32":
-        values = entries.view("<f4")
-        # A NaN may change its payload on the way through float16.
-        if not np.isnan(values).any():
-            with np.errstate(over="ignore"):
-                halves = values.astype("<f2")
-            if np.array_equal(halves.astype("<f4").view("<u4"), entries):
-                return Codebook(FLOAT16, entries), halves.tobytes()
-    return Codebook(PATTERNS, entries), entries.tobytes()
+    forms = {PATTERNS: entries.tobytes()}
+    if len(entries) > 1 and (np.diff(entries) == 1).all():
+        forms[RANGE] = entries[:1].tobytes()
+    halves = halves_of(entries) if dtype == "float32" and len(entries) else None
+    if halves is not None:
+        forms[HALF] = halves.tobytes()
+        forms |= _ascending(halves)
+    form = min(forms, key=lambda each: (len(forms[each]), each))
+    return varint(8 * len(entries) + form) + forms[form]
 
 
-def stored_bytes(form: int, symbols: int, width: int) -> int:
-    """Return the bytes of a stored codebook of items of `width` bytes."""
-    return {PATTERNS: symbols * width, FLOAT16: symbols * 2, RANGE: width}[form]
+def _ascending(halves: NDArray[np.uint16]) -> dict[int, bytes]:
+    """Return the forms that store the distances of ascending float16 patterns."""
+    wide = halves.astype(np.int64)
+    keys = np.where(wide < 0x8000, wide + 0x8000, 0xFFFF - wide)
+    forms = {}
+    for form, start in ((ASCENDING, 0), (ZERO_ASCENDING, 1)):
+        distances = np.diff(keys[start:]) - 1
+        if len(keys) > start and (distances >= 0).all() and (start == 0 or halves[0] == 0):
+            forms[form] = int(keys[start]).to_bytes(2, "little") + _rice_codes(distances)
+    return forms
 
 
-def load_codebook(form: int, symbols: int, width: int, stored: bytes) -> Codebook:
-    """Return the codebook that `store_codebook` stored."""
-    if form == FLOAT16:
-        values = np.frombuffer(stored, "<f2").astype("<f4")
-        return Codebook(form, values.view("<u4"))
-    entries = np.frombuffer(stored, f"<u{width}")
-    if form == RANGE:
-        # Unsigned sums wrap, so that a range of signed integers may cross zero.
-        entries = entries[0] + np.arange(symbols, dtype=np.uint64).astype(entries.dtype)
-    return Codebook(form, entries)
+def _rice_codes(distances: NDArray[np.int64]) -> bytes:
+    """Return the parameter and the Rice codes of distances; nothing for none."""
+    if not len(distances):
+        return b""
+    costs = [int((distances >> low).sum()) + low * len(distances) for low in range(_MAX_RICE + 1)]
+    low = int(np.argmin(costs))
+    bits = Bits()
+    for distance in distances.tolist():
+        bits.rice(distance, low)
+    return bytes([low]) + bits.data()
 
 
-def derive_codebook(patterns: NDArray[Any], dtype: str) -> NDArray[Any] | None:
-    """Return the entries for an array of few distinct patterns, or None if they are many.
+def derive_codebook(
+    patterns: NDArray[Any], dtype: str
+) -> tuple[NDArray[Any], NDArray[np.uint16]] | None:
+    """Find the codebook of an array of few distinct patterns.
 
-    Integers of one byte get a whole range where that is smaller than a list: an absent value costs
-    half a byte of code lengths, a listed one a byte.
+    Integers of one byte get a whole range where that is smaller than a list.
+
+    Args:
+        patterns: Unsigned, shape (elements,).
+        dtype: Of the items.
+
+    Returns:
+        Entries ascending by value, and the index of each element; None if there are more than 256
+        distinct patterns, or none.
     """
-    if len(np.unique(patterns[:_SAMPLE])) > _DERIVED_ENTRIES:
+    found = np.zeros(DERIVED_ENTRIES, np.uint64)
+    symbols = np.empty(len(patterns), np.uint16)
+    count = LIBRARY.th_distinct(
+        address_of(patterns),
+        patterns.itemsize,
+        len(patterns),
+        DERIVED_ENTRIES,
+        address_of(found),
+        address_of(symbols),
+    )
+    if count < 1:
         return None
-    entries = np.unique(patterns)
-    if not 0 < len(entries) <= _DERIVED_ENTRIES:
-        return None
-    if dtype == "int8":
-        entries = np.sort(entries.view("i1")).view("u1")
+    entries = found[:count].astype(patterns.dtype)
+    order = np.argsort(_sort_keys(entries, dtype), kind="stable")
+    rank = np.empty(count, np.uint16)
+    rank[order] = np.arange(count, dtype=np.uint16)
+    entries = entries[order]
     if dtype in {"int8", "uint8"}:
-        span = (int(entries[-1]) - int(entries[0])) % 256 + 1
-        if span <= 3 * len(entries):
-            return entries[0] + np.arange(span, dtype=np.uint16).astype(np.uint8)
-    return entries
+        first, span = entries[0], (int(entries[-1]) - int(entries[0])) % 256 + 1
+        if span <= 3 * count:
+            rank = ((entries - first).astype(np.uint16))[rank]
+            entries = first + np.arange(span, dtype=np.uint16).astype(np.uint8)
+    return entries, rank[symbols]
+
+
+def _sort_keys(entries: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return keys that order patterns by the value they stand for; NaNs come at the ends."""
+    if dtype.startswith("uint"):
+        return entries
+    if dtype.startswith("int"):
+        return entries.view(entries.dtype.str.replace("u", "i"))
+    top = entries.dtype.type(1 << (8 * entries.itemsize - 1))
+    return np.where(entries & top, ~entries, entries | top)

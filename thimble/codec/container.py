@@ -1,4 +1,4 @@
-"""The file around the sections: header, index, section bytes, digest."""
+"""The file around the rows: header, index, checksums, table pool, digest (SPEC.md, section 1)."""
 
 import hashlib
 import json
@@ -16,7 +16,8 @@ from thimble.codec.errors import (
     TooLarge,
     Truncated,
 )
-from thimble.codec.sections import ENCODINGS, expand
+from thimble.codec.row_decoder import inflate
+from thimble.codec.signing import SIGNATURE_BYTES, Sign
 from thimble.stage import BadInput
 
 __all__ = [
@@ -26,95 +27,196 @@ __all__ = [
     "KINDS",
     "MAGIC",
     "VERSION",
-    "Container",
-    "Section",
+    "Header",
     "pack",
-    "unpack",
+    "padding_before",
+    "read_header",
+    "read_index",
     "whole_number",
 ]
 
 # A high byte, a line end of each system and an end-of-file: text-mode copies break it visibly.
 MAGIC = b"\x89THMB\r\n\x1a"
-VERSION = (1, 0)
+VERSION = (2, 0)
 KINDS = {"model": 1, "tflite": 2}
-HEADER = struct.Struct("<8s4BIIQ")
+HEADER = struct.Struct("<8s4BIIIIQ")
 HEADER_BYTES = HEADER.size + 4
 DIGEST_BYTES = 32
+CHECK_BYTES = 4
 DEFAULT_LIMIT = 4 << 30
 MAX_INDEX_BYTES = 64 << 20
+_SIGNED = 1
+# A larger plain array starts where a program that maps the file can use it.
+_MAPPED_BYTES = 4096
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
-class Section:
-    """A run of stored bytes and how to expand it."""
+class Header:
+    """The header's fields.
 
-    encoding: str
-    raw_bytes: int
-    stored: bytes | memoryview
-
-    def data(self) -> bytes:
-        """Return the expanded bytes.
-
-        Raises:
-            CorruptPackage: If they do not expand to `raw_bytes`.
-        """
-        return expand(self.encoding, self.stored, self.raw_bytes)
-
-
-@dataclass(frozen=True)
-class Container:
-    """What a package holds, before its arrays are decoded."""
+    Attributes:
+        kind: model or tflite.
+        version: Major and minor.
+        signed: Whether a signature follows the digest.
+        stored: Bytes of the index in the file.
+        text: Bytes of the index when inflated.
+        rows: Number of rows.
+        pool: Bytes of the table pool.
+        total: Bytes of the file.
+    """
 
     kind: str
     version: tuple[int, int]
-    index: dict[str, Any]
-    sections: list[Section]
-    index_bytes: int
+    signed: bool
+    stored: int
+    text: int
+    rows: int
+    pool: int
+    total: int
+
+    @property
+    def body(self) -> int:
+        """Where the first row may begin."""
+        return HEADER_BYTES + self.stored + CHECK_BYTES * self.rows + self.pool
+
+    @property
+    def digest(self) -> int:
+        """Where the digest begins."""
+        return self.total - DIGEST_BYTES - (SIGNATURE_BYTES if self.signed else 0)
 
 
-def pack(kind: str, index: dict[str, Any], sections: Sequence[Section]) -> bytes:
+def padding_before(place: int, plain: bool, size: int) -> int:
+    """Return the zeros before a row at `place` in the file; only large plain rows are aligned."""
+    return -place % _ALIGNMENT if plain and size >= _MAPPED_BYTES else 0
+
+
+def pack(
+    kind: str,
+    index: dict[str, Any],
+    rows: Sequence[tuple[bytes, bool]],
+    pool: bytes,
+    sign: Sign | None = None,
+) -> bytes:
     """Return the bytes of a package.
+
+    Args:
+        kind: model or tflite.
+        index: What is to be said about the rows.
+        rows: The bytes of each row, and whether it is plain.
+        pool: The table pool.
+        sign: Gives key id and signature of a digest.
 
     Raises:
         BadInput: If the index holds something that JSON cannot, such as NaN.
     """
-    listed = [[part.encoding, part.raw_bytes, len(part.stored)] for part in sections]
-    text = _canonical_json({**index, "sections": listed})
+    text = _canonical_json(index)
     engine = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
     stored = engine.compress(text) + engine.flush()
-    body = b"".join(bytes(part.stored) for part in sections)
-    total = HEADER_BYTES + len(stored) + len(body) + DIGEST_BYTES
-    start = HEADER.pack(MAGIC, *VERSION, KINDS[kind], 0, len(stored), len(text), total)
-    checksum = zlib.crc32(stored, zlib.crc32(start)).to_bytes(4, "little")
-    whole = start + checksum + stored + body
-    return whole + hashlib.sha256(whole).digest()
+    checks = b"".join(zlib.crc32(data).to_bytes(CHECK_BYTES, "little") for data, _ in rows)
+    front = stored + checks + pool
+    parts, place = [], HEADER_BYTES + len(front)
+    for data, plain in rows:
+        zeros = padding_before(place, plain, len(data))
+        parts += [bytes(zeros), data]
+        place += zeros + len(data)
+    total = place + DIGEST_BYTES + (SIGNATURE_BYTES if sign else 0)
+    flags = _SIGNED if sign else 0
+    start = HEADER.pack(
+        MAGIC, *VERSION, KINDS[kind], flags, len(stored), len(text), len(rows), len(pool), total
+    )
+    checksum = zlib.crc32(front, zlib.crc32(start)).to_bytes(4, "little")
+    whole = b"".join([start, checksum, front, *parts])
+    digest = hashlib.sha256(whole).digest()
+    return whole + digest + (sign(digest) if sign else b"")
 
 
-def unpack(package: bytes, limit: int = DEFAULT_LIMIT) -> Container:
-    """Check a package's header, digest, index and section table.
+def read_header(package: memoryview, verify: bool = True) -> Header:
+    """Check magic, version, length, digest and the checksum of header, index and pool.
 
     Args:
         package: The whole file.
-        limit: Most bytes that the sections may expand to together.
+        verify: Whether to check the SHA-256 of the file.
 
     Raises:
         PackageError: The subclass that names what is wrong.
     """
-    kind, version, stored_bytes, text_bytes = _read_header(package)
-    end = HEADER_BYTES + stored_bytes
-    # The index has its own checksum, so that a reader of one tensor need not read the file.
-    checksum = int.from_bytes(package[HEADER.size : HEADER_BYTES], "little")
-    start = package[: HEADER.size]
-    if zlib.crc32(package[HEADER_BYTES:end], zlib.crc32(start)) != checksum:
-        raise BadChecksum("The index of the package does not match its CRC-32. Get it again.")
-    if text_bytes > min(MAX_INDEX_BYTES, limit):
-        raise TooLarge(
-            f"The index expands to {text_bytes} bytes. Expected at most "
-            f"{min(MAX_INDEX_BYTES, limit)}. Raise the limit if you trust the package."
+    start = bytes(package[: HEADER.size])
+    if start[: len(MAGIC)] != MAGIC[: len(start)]:
+        raise NotAPackage(
+            f"This is not a .thimble package: it starts with {start[:8]!r}, "
+            f"expected {MAGIC!r}. Pass a file that `thimble encode` wrote."
         )
-    index = _parse_json(expand("deflate", package[HEADER_BYTES:end], text_bytes))
-    body = memoryview(package)[end : len(package) - DIGEST_BYTES]
-    return Container(kind, version, index, _cut_sections(index, body, limit), stored_bytes)
+    if len(package) < HEADER_BYTES + DIGEST_BYTES:
+        raise Truncated(
+            f"The package ends after {len(package)} bytes, in its header. Get it again."
+        )
+    _, major, minor, kind, flags, stored, text, rows, pool, total = HEADER.unpack(start)
+    if major > VERSION[0]:
+        raise NewerVersion(
+            f"The package has format version {major}.{minor}. This reader knows up to "
+            f"{VERSION[0]}.x: upgrade thimble."
+        )
+    if major < VERSION[0]:
+        raise CorruptPackage(
+            f"The package has format version {major}.{minor}, which was never released. Expected "
+            f"{VERSION[0]}.x: pack the model again."
+        )
+    _check_length(len(package), total)
+    names = {number: name for name, number in KINDS.items()}
+    header = Header(
+        names.get(kind, ""), (major, minor), bool(flags & _SIGNED), stored, text, rows, pool, total
+    )
+    _check_sums(package, header, verify)
+    if flags & ~_SIGNED or not header.kind:
+        raise CorruptPackage(
+            f"The header says kind {kind}, flags {flags}. Expected kind {sorted(names)}, flags 0 "
+            "or 1. Get the package again."
+        )
+    return header
+
+
+def _check_length(length: int, total: int) -> None:
+    """Check that the file is as long as it says."""
+    if length < total:
+        raise Truncated(f"The package ends after {length} bytes. Expected {total}. Get it again.")
+    if length > total:
+        raise CorruptPackage(
+            f"{length - total} bytes follow the package of {total} bytes. Get it again."
+        )
+
+
+def _check_sums(package: memoryview, header: Header, verify: bool) -> None:
+    """Check the digest and the checksum of header, index and pool."""
+    if header.digest < HEADER_BYTES or header.body > header.digest:
+        raise CorruptPackage(
+            f"An index of {header.stored} bytes, {header.rows} rows and {header.pool} bytes of "
+            "tables are outside the file. Get it again."
+        )
+    digest = bytes(package[header.digest : header.digest + DIGEST_BYTES])
+    if verify and hashlib.sha256(package[: header.digest]).digest() != digest:
+        raise BadChecksum("The package does not match its SHA-256. Get it again.")
+    expected = int.from_bytes(package[HEADER.size : HEADER_BYTES], "little")
+    front = zlib.crc32(package[HEADER_BYTES : header.body], zlib.crc32(package[: HEADER.size]))
+    if front != expected:
+        raise BadChecksum("The index of the package does not match its CRC-32. Get it again.")
+
+
+def read_index(package: memoryview, header: Header, limit: int) -> dict[str, Any]:
+    """Return the index.
+
+    Raises:
+        TooLarge: If it inflates to more than 64 MiB or the limit.
+        CorruptPackage: If it is not valid.
+    """
+    most = min(MAX_INDEX_BYTES, limit)
+    if header.text > most:
+        raise TooLarge(
+            f"The index expands to {header.text} bytes. Expected at most {most}. Raise the limit "
+            "if you trust the package."
+        )
+    stored = package[HEADER_BYTES : HEADER_BYTES + header.stored]
+    return _parse_json(inflate(stored, header.text))
 
 
 def whole_number(value: object, low: int, high: int, what: str) -> int:
@@ -129,75 +231,6 @@ def whole_number(value: object, low: int, high: int, what: str) -> int:
             "Get the package again."
         )
     return value
-
-
-def _read_header(package: bytes) -> tuple[str, tuple[int, int], int, int]:
-    """Return kind, version, and the index's stored and expanded bytes; check the digest."""
-    if package[: len(MAGIC)] != MAGIC[: len(package)]:
-        raise NotAPackage(
-            f"This is not a .thimble package: it starts with {package[:8]!r}, "
-            f"expected {MAGIC!r}. Pass a file that `thimble encode` wrote."
-        )
-    if len(package) < HEADER_BYTES + DIGEST_BYTES:
-        raise Truncated(
-            f"The package ends after {len(package)} bytes, in its header. Get it again."
-        )
-    _, major, minor, kind, flags, stored, text, total = HEADER.unpack_from(package)
-    if major > VERSION[0]:
-        raise NewerVersion(
-            f"The package has format version {major}.{minor}. This reader knows up to "
-            f"{VERSION[0]}.x: upgrade thimble."
-        )
-    if len(package) < total:
-        raise Truncated(
-            f"The package ends after {len(package)} bytes. Expected {total}. Get it again."
-        )
-    if len(package) > total:
-        raise CorruptPackage(
-            f"{len(package) - total} bytes follow the package of {total} bytes. Get it again."
-        )
-    if hashlib.sha256(memoryview(package)[:-DIGEST_BYTES]).digest() != package[-DIGEST_BYTES:]:
-        raise BadChecksum("The package does not match its SHA-256. Get it again.")
-    names = {number: name for name, number in KINDS.items()}
-    if major != VERSION[0] or flags or kind not in names:
-        raise CorruptPackage(
-            f"The header says version {major}.{minor}, kind {kind}, flags {flags}. Expected "
-            f"version {VERSION[0]}.x, kind {sorted(names)}, flags 0. Get the package again."
-        )
-    if stored > total - HEADER_BYTES - DIGEST_BYTES:
-        raise CorruptPackage(f"An index of {stored} bytes is outside the file. Get it again.")
-    return names[kind], (major, minor), stored, text
-
-
-def _cut_sections(index: dict[str, Any], body: memoryview, limit: int) -> list[Section]:
-    """Return the sections; they follow each other without gaps and fill the body."""
-    table = index.get("sections")
-    if not isinstance(table, list):
-        raise CorruptPackage("The index has no list of sections. Get the package again.")
-    sections, place, expanded = [], 0, 0
-    for entry in table:
-        if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[0], str):
-            raise CorruptPackage("A section is not [encoding, bytes, stored]. Get it again.")
-        if entry[0] not in ENCODINGS:
-            raise NewerVersion(
-                f"Section encoding {entry[0][:40]!r} is unknown. This reader knows "
-                f"{', '.join(ENCODINGS)}: upgrade thimble."
-            )
-        raw_bytes = whole_number(entry[1], 0, 1 << 62, "A section's bytes")
-        stored = whole_number(entry[2], 0, len(body) - place, "A section's stored bytes")
-        expanded += raw_bytes
-        if expanded > limit:
-            raise TooLarge(
-                f"The sections expand to more than {limit} bytes. Raise the limit if you trust "
-                "the package."
-            )
-        sections.append(Section(entry[0], raw_bytes, body[place : place + stored]))
-        place += stored
-    if place != len(body):
-        raise CorruptPackage(
-            f"The sections fill {place} of {len(body)} bytes. Get the package again."
-        )
-    return sections
 
 
 def _canonical_json(value: dict[str, Any]) -> bytes:

@@ -1,22 +1,28 @@
-"""Reads packages: everything is checked before anything is returned."""
+"""Reads packages whole: everything is checked before anything is returned."""
 
+import ctypes
 import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thimble.codec.array_decoder import ArrayDecoder, DecodedArray
-from thimble.codec.array_encoder import SIDE_SECTIONS
-from thimble.codec.container import DEFAULT_LIMIT, Container, unpack, whole_number
+from thimble.codec.container import DEFAULT_LIMIT, whole_number
 from thimble.codec.errors import BadChecksum, CorruptPackage, TooLarge
-from thimble.codec.rows import ArrayRow
+from thimble.codec.kinds import DEFLATE
+from thimble.codec.native_library import address_of, as_bytes
+from thimble.codec.reader import Package, index_list, values_of
+from thimble.codec.row_decoder import DecodedRow
+from thimble.codec.rows import PLAIN
 from thimble.weights import Weights
 
-__all__ = ["Decoded", "TfliteFile", "decode", "decode_rows"]
+__all__ = ["TfliteFile", "content_of", "decode"]
 
-_MAX_LANE_SYMBOLS = 1 << 16
+# A flatbuffer starts with an offset and a file identifier.
+_SMALLEST_TFLITE = 8
 
 
 @dataclass(frozen=True)
@@ -34,107 +40,108 @@ class TfliteFile:
     name: str
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """A package with its parts still apart, for `inspect`.
-
-    Attributes:
-        container: Header, index and sections.
-        rows: Of the index: tensors and then constraints, or TFLite buffers.
-        arrays: One per row.
-        content: What the package holds.
-    """
-
-    container: Container
-    rows: list[ArrayRow]
-    arrays: list[DecodedArray]
-    content: Weights | TfliteFile
-
-
-def decode(package: bytes, limit: int = DEFAULT_LIMIT) -> Weights | TfliteFile:
+def decode(
+    package: bytes,
+    limit: int = DEFAULT_LIMIT,
+    threads: int = 1,
+    trusted: Iterable[Path] = (),
+) -> Weights | TfliteFile:
     """Return what a package holds, bit for bit as it was packed.
 
     Args:
         package: The bytes of a `.thimble` file.
         limit: Most bytes that it may decode to.
+        threads: How many rows are decoded at the same time.
+        trusted: PEM files of Ed25519 public keys; if any are given, one must have signed.
 
     Returns:
         Weights (with an empty history) or a TFLite file.
 
     Raises:
-        PackageError: `NotAPackage`, `NewerVersion`, `Truncated`, `BadChecksum`, `CorruptPackage`
-            or `TooLarge`; nothing is returned half-decoded.
+        PackageError: `NotAPackage`, `NewerVersion`, `Truncated`, `BadChecksum`, `CorruptPackage`,
+            `TooLarge`, `MissingSignature` or `BadSignature`; nothing is returned half-decoded.
     """
-    return decode_rows(package, limit).content
+    return content_of(Package(package, limit, trusted), limit, threads)[0]
 
 
-def decode_rows(package: bytes, limit: int = DEFAULT_LIMIT) -> Decoded:
-    """Decode a package and keep its parts; see `decode`."""
-    container = unpack(package, limit)
-    index = container.index
-    lists = ("tensors", "arrays") if container.kind == "model" else ("buffers",)
-    found = [row for name in lists for row in _list(index, name)]
-    rows = [ArrayRow.from_json(row, len(container.sections), limit) for row in found]
-    total = sum(row.decoded_bytes for row in rows)
-    if total > limit:
-        raise TooLarge(
-            f"The package declares {total} bytes of arrays. Expected at most {limit}. Raise the "
-            "limit if you trust the package."
-        )
-    lane_symbols = whole_number(index.get("lane"), 1, _MAX_LANE_SYMBOLS, "The index's lane")
-    decoder = ArrayDecoder(container.sections, lane_symbols)
-    arrays = decoder.decode(rows)
-    content: Weights | TfliteFile
-    if container.kind == "model":
-        tensors = len(_list(index, "tensors"))
-        content = _model(index, rows, arrays, tensors)
-    else:
-        content = _tflite(index, rows, arrays, decoder)
-    decoder.check_consumed()
-    return Decoded(container, rows, arrays, content)
+def content_of(
+    package: Package, limit: int = DEFAULT_LIMIT, threads: int = 1
+) -> tuple[Weights | TfliteFile, list[DecodedRow]]:
+    """Decode a package that is open; also return its rows, for `inspect`."""
+    if package.header.kind == "tflite":
+        return _tflite(package, limit, threads)
+    arrays = package.decode_all(threads)
+    return _model(package, arrays), arrays
 
 
-def _model(
-    index: dict[str, Any], rows: list[ArrayRow], arrays: list[DecodedArray], tensors: int
-) -> Weights:
+def _model(package: Package, arrays: Sequence[DecodedRow]) -> Weights:
     """Put the arrays of a model under their names."""
+    tensors = len(index_list(package.index, "tensors"))
     named: dict[str, NDArray[Any]] = {}
     constraints: dict[str, NDArray[Any]] = {}
-    for number, (row, array) in enumerate(zip(rows, arrays, strict=True)):
-        target = named if number < tensors else constraints
-        _put(target, row.name, array.values)
+    for number, (row, array) in enumerate(zip(package.rows, arrays, strict=True)):
+        values = values_of(row, array)
+        _put(named if number < tensors else constraints, row.name, values)
         if array.indices is not None and array.codebook is not None:
-            _put(constraints, f"{row.name}.indices", array.indices)
-            book = array.codebook.entries.astype("<u4").view("<f4").astype(np.float32)
+            _put(constraints, f"{row.name}.indices", array.indices.reshape(row.shape))
+            book = array.codebook.view("<f4").astype(np.float32, copy=False)
             _put(constraints, f"{row.name}.codebook", book)
         if row.mask:
-            _put(constraints, f"{row.name}.mask", (array.values != 0).astype(np.uint8))
+            _put(constraints, f"{row.name}.mask", (values != 0).view(np.uint8))
     return Weights(
-        architecture=_object(index, "architecture"),
+        architecture=_object(package.index, "architecture"),
         tensors=named,
         constraints=constraints,
-        preprocessing=_object(index, "preprocessing"),
+        preprocessing=_object(package.index, "preprocessing"),
     )
 
 
-def _tflite(
-    index: dict[str, Any], rows: list[ArrayRow], arrays: list[DecodedArray], decoder: ArrayDecoder
-) -> TfliteFile:
+def _tflite(package: Package, limit: int, threads: int) -> tuple[TfliteFile, list[DecodedRow]]:
     """Put the buffers back into the skeleton."""
-    skeleton = len(SIDE_SECTIONS)
-    parts = []
-    for row, array in zip(rows, arrays, strict=True):
-        little = array.values.astype(array.values.dtype.newbyteorder("<"), copy=False)
-        parts += [decoder.plain(skeleton, row.skip), little.tobytes()]
-    data = b"".join([*parts, decoder.rest(skeleton)])
-    if whole_number(index.get("bytes"), 0, 1 << 62, "The file's bytes") != len(data):
-        raise CorruptPackage(f"The TFLite file has {len(data)} bytes, not {index['bytes']}.")
-    if zlib.crc32(data) != index.get("crc"):
-        raise BadChecksum("The TFLite file does not match its CRC-32. Get the package again.")
-    name = index.get("name")
+    name = package.index.get("name")
     if not isinstance(name, str):
         raise CorruptPackage("The TFLite file has no name. Get the package again.")
-    return TfliteFile(data, _object(index, "preprocessing"), name)
+    size = whole_number(package.index.get("bytes"), _SMALLEST_TFLITE, 1 << 62, "The file's bytes")
+    if size > limit:
+        raise TooLarge(
+            f"The TFLite file has {size} bytes. Expected at most {limit}. Raise the limit if you "
+            "trust the package."
+        )
+    places = _places(package, size)
+    # Rows are decoded to where they belong, so that the file is in memory once. A bytes object
+    # may be filled as long as nobody else has seen it.
+    data = bytes(size)
+    file = as_bytes(data)
+    arrays = package.decode_all(threads, [None, *(file[start:end] for start, end in places)])
+    skeleton, taken = arrays[0].patterns, 0
+    for start, end in zip(
+        [0, *(end for _, end in places)], [*(a for a, _ in places), size], strict=True
+    ):
+        piece = skeleton[taken : taken + end - start]
+        ctypes.memmove(address_of(file) + start, address_of(piece), len(piece))
+        taken += len(piece)
+    if zlib.crc32(data) != package.index.get("crc"):
+        raise BadChecksum("The TFLite file does not match its CRC-32. Get the package again.")
+    return TfliteFile(data, _object(package.index, "preprocessing"), name), arrays
+
+
+def _places(package: Package, size: int) -> list[tuple[int, int]]:
+    """Return where each buffer begins and ends in the TFLite file."""
+    rows = package.rows
+    plain = bool(rows) and rows[0].dtype == "uint8" and len(rows[0].shape) == 1
+    if not plain or rows[0].kind not in {DEFLATE, PLAIN} or rows[0].skip:
+        raise CorruptPackage("The first row is not a TFLite skeleton. Get the package again.")
+    places, place = [], 0
+    for row in rows[1:]:
+        start = place + row.skip
+        place = start + row.elements * row.width
+        places.append((start, place))
+    skeleton = size - sum(end - start for start, end in places)
+    if place > size or skeleton != rows[0].elements:
+        raise CorruptPackage(
+            f"Skeleton and buffers do not make a file of {size} bytes. Get the package again."
+        )
+    return places
 
 
 def _put(target: dict[str, NDArray[Any]], name: str, array: NDArray[Any]) -> None:
@@ -149,12 +156,4 @@ def _object(index: dict[str, Any], key: str) -> dict[str, Any]:
     value = index.get(key)
     if not isinstance(value, dict):
         raise CorruptPackage(f"The index has no {key}. Get the package again.")
-    return value
-
-
-def _list(index: dict[str, Any], key: str) -> list[Any]:
-    """Return a JSON list of the index."""
-    value = index.get(key)
-    if not isinstance(value, list):
-        raise CorruptPackage(f"The index has no list of {key}. Get the package again.")
     return value

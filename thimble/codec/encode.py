@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thimble.codec.array_encoder import ArrayEncoder
-from thimble.codec.bitstream import LANE_SYMBOLS
 from thimble.codec.codebook import MAX_ENTRIES
 from thimble.codec.container import pack
-from thimble.codec.rows import DTYPES, INDEX_DTYPES, ArrayRow, patterns_of
+from thimble.codec.kinds import DEFLATE, DTYPES, INDEX_DTYPES, patterns_of
+from thimble.codec.pool import share_tables
+from thimble.codec.row_encoder import EncodedRow, plan_row
+from thimble.codec.rows import PLAIN, ArrayRow
+from thimble.codec.signing import Sign
 from thimble.codec.tflite import find_buffers
 from thimble.stage import BadInput
 from thimble.weights import Weights
@@ -19,12 +21,13 @@ from thimble.weights import Weights
 __all__ = ["encode_model", "encode_tflite"]
 
 
-def encode_model(weights: Weights) -> bytes:
+def encode_model(weights: Weights, sign: Sign | None = None) -> bytes:
     """Pack a model; equal content gives equal bytes.
 
     Args:
         weights: Tensors of any shape. A tensor with the constraints `<name>.indices` and
             `<name>.codebook` is coded by them. The history is not packed.
+        sign: Of `thimble.codec.signing.signer`, to sign the package.
 
     Returns:
         The bytes of a `.thimble` file, from which `decode` gives back architecture, tensors,
@@ -33,30 +36,36 @@ def encode_model(weights: Weights) -> bytes:
     Raises:
         BadInput: If a codebook and indices do not give their tensor, or a dtype cannot be packed.
 
-    Source: Han, Mao, Dally, 2015, "Deep Compression", section 4 (Huffman coding of the codebook
-    indices and of the gaps between kept weights).
+    Source: Han, Mao, Dally, 2015, "Deep Compression", section 4 (coding of the codebook indices
+    and of the gaps between kept weights).
     """
-    encoder = ArrayEncoder()
     left = dict(weights.constraints)
-    tensors = [_add_tensor(encoder, name, tensor, left) for name, tensor in weights.tensors.items()]
-    arrays = [_add_array(encoder, name, left[name]) for name in sorted(left)]
+    tensors = [_plan_tensor(name, tensor, left) for name, tensor in weights.tensors.items()]
+    arrays = [_plan_tensor(name, left[name], {}) for name in sorted(left)]
+    planned = [*tensors, *arrays]
+    pool = share_tables([stream for _, row in planned for stream in row.streams])
+    stored = [row.data for _, row in planned]
+    listed = [_row(fields, row, data) for (fields, row), data in zip(planned, stored, strict=True)]
     index = {
         "architecture": weights.architecture,
         "preprocessing": weights.preprocessing,
-        "lane": LANE_SYMBOLS,
-        "tensors": [row.to_json() for row in tensors],
-        "arrays": [row.to_json() for row in arrays],
+        "tensors": [row.to_json() for row in listed[: len(tensors)]],
+        "arrays": [row.to_json() for row in listed[len(tensors) :]],
     }
-    return pack("model", index, encoder.sections())
+    plain = [row.kind == PLAIN for row in listed]
+    return pack("model", index, list(zip(stored, plain, strict=True)), pool, sign)
 
 
-def encode_tflite(tflite: bytes, preprocessing: Mapping[str, Any], name: str) -> bytes:
+def encode_tflite(
+    tflite: bytes, preprocessing: Mapping[str, Any], name: str, sign: Sign | None = None
+) -> bytes:
     """Pack a TFLite file; `decode` gives back the identical file.
 
     Args:
         tflite: The file.
         preprocessing: How to feed the network.
         name: Of the variant, such as `int8`.
+        sign: Of `thimble.codec.signing.signer`, to sign the package.
 
     Raises:
         BadInput: If it is no TFLite file.
@@ -65,37 +74,45 @@ def encode_tflite(tflite: bytes, preprocessing: Mapping[str, Any], name: str) ->
     ends = [0, *(buffer.start + buffer.size for buffer in buffers)]
     starts = [*(buffer.start for buffer in buffers), len(tflite)]
     skeleton = b"".join(tflite[a:b] for a, b in zip(ends, starts, strict=True))
-    encoder = ArrayEncoder(leading=[skeleton])
-    rows = []
+    planned = []
     for buffer, end in zip(buffers, ends, strict=False):
         data = tflite[buffer.start : buffer.start + buffer.size]
         patterns = np.frombuffer(data, f"<u{DTYPES[buffer.dtype]}")
-        kind, section = encoder.add(patterns, buffer.dtype)
-        rows.append(
-            ArrayRow(
-                shape=(len(patterns),),
-                kind=kind,
-                crc=zlib.crc32(data),
-                dtype=buffer.dtype,
-                section=section,
-                skip=buffer.start - end,
-            )
-        )
+        fields = {"shape": (len(patterns),), "dtype": buffer.dtype, "skip": buffer.start - end}
+        planned.append((fields, plan_row(patterns, buffer.dtype)))
+    pool = share_tables([stream for _, row in planned for stream in row.streams])
+    stored = [row.data for _, row in planned]
+    listed = [_row(fields, row, data) for (fields, row), data in zip(planned, stored, strict=True)]
+    first, front = _skeleton_row(skeleton)
+    listed.insert(0, first)
     index = {
         "name": name,
         "preprocessing": dict(preprocessing),
-        "lane": LANE_SYMBOLS,
         "bytes": len(tflite),
         "crc": zlib.crc32(tflite),
-        "buffers": [row.to_json() for row in rows],
+        "buffers": [row.to_json() for row in listed],
     }
-    return pack("tflite", index, encoder.sections())
+    plain = [row.kind == PLAIN for row in listed]
+    return pack("tflite", index, list(zip([front, *stored], plain, strict=True)), pool, sign)
 
 
-def _add_tensor(
-    encoder: ArrayEncoder, name: str, tensor: NDArray[Any], left: dict[str, NDArray[Any]]
-) -> ArrayRow:
-    """Code a tensor with its constraints; those that it accounts for are taken out of `left`."""
+def _skeleton_row(skeleton: bytes) -> tuple[ArrayRow, bytes]:
+    """Return the row of a TFLite skeleton and its bytes."""
+    engine = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
+    deflated = engine.compress(skeleton) + engine.flush()
+    kind, data = (DEFLATE, deflated) if len(deflated) < len(skeleton) else (PLAIN, skeleton)
+    return ArrayRow((len(skeleton),), kind, len(data), "uint8"), data
+
+
+def _row(fields: dict[str, Any], row: EncodedRow, data: bytes) -> ArrayRow:
+    """Return what the index says about a coded array."""
+    return ArrayRow(kind=row.kind, stored=len(data), **fields)
+
+
+def _plan_tensor(
+    name: str, tensor: NDArray[Any], left: dict[str, NDArray[Any]]
+) -> tuple[dict[str, Any], EncodedRow]:
+    """Plan a tensor with its constraints; those that it accounts for are taken out of `left`."""
     patterns = patterns_of(tensor)
     entries = indices = index_dtype = None
     if tensor.dtype == np.float32 and {f"{name}.indices", f"{name}.codebook"} <= left.keys():
@@ -106,22 +123,16 @@ def _add_tensor(
     derived = mask is not None and mask.dtype == np.uint8 and np.array_equal(mask, tensor != 0)
     if derived:
         del left[f"{name}.mask"]
-    kind, section = encoder.add(patterns, tensor.dtype.name, entries, indices)
-    return ArrayRow(
-        shape=tensor.shape,
-        kind=kind,
-        crc=zlib.crc32(patterns.tobytes()),
-        dtype=tensor.dtype.name,
-        name=name,
-        section=section,
-        indices=index_dtype,
-        mask=derived,
-    )
-
-
-def _add_array(encoder: ArrayEncoder, name: str, array: NDArray[Any]) -> ArrayRow:
-    """Code a constraint that no tensor accounts for."""
-    return _add_tensor(encoder, name, array, {})
+    channels = tensor.shape[-1] if tensor.ndim else 1
+    row = plan_row(patterns, tensor.dtype.name, entries, indices, channels)
+    fields = {
+        "shape": tensor.shape,
+        "dtype": tensor.dtype.name,
+        "name": name,
+        "indices": index_dtype,
+        "mask": derived,
+    }
+    return fields, row
 
 
 def _checked_codebook(

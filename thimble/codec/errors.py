@@ -4,7 +4,9 @@ from thimble.stage import BadInput
 
 __all__ = [
     "BadChecksum",
+    "BadSignature",
     "CorruptPackage",
+    "MissingSignature",
     "NewerVersion",
     "NotAPackage",
     "PackageError",
@@ -39,3 +41,11 @@ class CorruptPackage(PackageError):
 
 class TooLarge(PackageError):
     """The package declares more data than the caller allows."""
+
+
+class MissingSignature(PackageError):
+    """A signature was demanded, but the package is not signed."""
+
+
+class BadSignature(PackageError):
+    """The signature does not verify, or its key is not a trusted one."""

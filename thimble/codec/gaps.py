@@ -1,100 +1,141 @@
-"""Sparse symbols as the gaps between them, and the values apart (Han et al., 2015, section 2)."""
+"""Gaps between kept elements and the symbols that code them (SPEC.md, section 3)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thimble.codec.errors import CorruptPackage
-from thimble.codec.huffman import code_lengths, coded_bits
+from thimble.codec.native_library import LIBRARY, MAX_ALPHABET, address_of
+from thimble.codec.stream_encoder import Stream, streams_of, varint
 
-__all__ = ["MAX_GAP_BITS", "GapCode", "choose_gap_code", "join_gaps", "split_gaps"]
+__all__ = ["GapStream", "choose_gap_stream", "gap_symbols", "split_gaps"]
 
-# Wider alphabets cost more table than they save: 2**12 nibbles are 2 KB.
 MAX_GAP_BITS = 12
+_TRIED_WIDTHS = 5
+# What a symbol in use adds to a table, for choosing among widths before one is fitted.
+_TABLE_BITS = 1.5
 
 
 @dataclass(frozen=True)
-class GapCode:
-    """How gaps become symbols.
+class GapStream:
+    """Gaps as symbols.
 
     Attributes:
-        bits: Symbol `escape = 2**bits - 1` means: that many zeros, and the gap goes on.
-        escapes: Escape symbols in the stream.
-        lengths: Code lengths of the gap symbols, up to the largest in use.
-        cost_bits: Bits of the stream and its table.
+        gaps: Shape (kept,), uint32.
+        bits: Of the escape; 0 if the gaps are symbols themselves.
+        escapes: How many there are.
+        counts: Of the symbols, shape (alphabet,).
+        streams: What they take; nothing if all gaps are 0.
     """
 
+    gaps: NDArray[np.uint32]
     bits: int
     escapes: int
-    lengths: NDArray[np.uint8]
-    cost_bits: int
+    counts: NDArray[np.uint64]
+    streams: list[Stream]
+
+    @property
+    def cost_bytes(self) -> int:
+        """Estimated bytes."""
+        streams = self.streams if len(self.gaps) > 1 else []
+        return len(self._numbers()) + sum(stream.cost_bytes for stream in streams)
+
+    def parts(self) -> list[bytes | Stream]:
+        """Return the numbers and the stream, ready to be written."""
+        if len(self.gaps) == 1:
+            return [self._numbers()]
+        for stream in self.streams:
+            stream.symbols = gap_symbols(self.gaps, self.bits)
+        return [self._numbers(), *self.streams]
+
+    def _numbers(self) -> bytes:
+        """Return the escapes, and the alphabet or the width; for one element its number."""
+        if len(self.gaps) == 1:
+            return varint(int(self.gaps[0]))
+        return varint(self.escapes) + varint(self.bits if self.escapes else len(self.counts))
 
 
-def choose_gap_code(gaps: NDArray[np.int64]) -> GapCode:
-    """Return the escape width that makes stream and table smallest; of equals the narrowest.
+def split_gaps(
+    symbols: NDArray[Any], skipped: int, kept: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+    """Return the gap before each symbol that is not skipped, and its value.
 
     Args:
-        gaps: Zeros before each kept value, shape (kept,), kept >= 1.
+        symbols: uint8 or uint16, shape (elements,).
+        skipped: The symbol that most elements have.
+        kept: How many have another.
 
-    Raises:
-        ValueError: If there is no gap.
+    Returns:
+        Gaps, shape (kept,); values, shape (kept,): symbols above `skipped` are lowered by 1.
     """
-    if not len(gaps):
-        raise ValueError("gaps must not be empty. Received: no kept value.")
-    values, counts = np.unique(gaps, return_counts=True)
-    codes = []
-    for bits in range(1, MAX_GAP_BITS + 1):
-        codes.append(_gap_code(values, counts, bits))
-        # A wider alphabet is the same code once no gap needs an escape.
-        if not codes[-1].escapes:
-            break
-    return min(codes, key=lambda code: code.cost_bits)
+    gaps, values = np.empty(kept, np.uint32), np.empty(kept, np.uint16)
+    LIBRARY.th_split_gaps(
+        address_of(symbols),
+        symbols.itemsize,
+        len(symbols),
+        skipped,
+        address_of(gaps),
+        address_of(values),
+    )
+    return gaps, values
 
 
-def split_gaps(gaps: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
-    """Return the gap symbols, shape (kept + escapes,): `gap // escape` escapes, then the rest."""
-    escape = (1 << bits) - 1
-    repeats = gaps // escape
-    symbols = np.full(len(gaps) + int(repeats.sum()), escape, np.int64)
-    symbols[np.cumsum(repeats + 1) - 1] = gaps % escape
+def gap_symbols(gaps: NDArray[np.uint32], bits: int) -> NDArray[np.uint16]:
+    """Return gaps as symbols: with `bits`, 2**bits - 1 says that as many elements are skipped."""
+    count = LIBRARY.th_gap_symbols(address_of(gaps), len(gaps), bits, None)
+    symbols = np.empty(count, np.uint16)
+    LIBRARY.th_gap_symbols(address_of(gaps), len(gaps), bits, address_of(symbols))
     return symbols
 
 
-def join_gaps(
-    symbols: NDArray[np.uint16], bits: int, kept: int, elements: int
-) -> NDArray[np.int64]:
-    """Return the positions of the kept values.
+def choose_gap_stream(gaps: NDArray[Any]) -> GapStream:
+    """Choose the escape width with the fewest bytes, and of equals the narrowest.
 
     Args:
-        symbols: Gap symbols, shape (kept + escapes,).
-        bits: Escape width.
-        kept: Kept values that must come out.
-        elements: Elements of the array.
-
-    Raises:
-        CorruptPackage: If the count differs or a position is outside the array.
+        gaps: Skipped elements before each kept one, shape (kept,), at least one.
     """
-    escape = (1 << bits) - 1
-    ends = symbols != escape
-    steps = symbols.astype(np.int64) + ends
-    positions: NDArray[np.int64] = np.cumsum(steps)[ends] - 1
-    last = int(positions[-1]) if len(positions) else -1
-    if len(positions) != kept or last >= elements or (len(ends) and not ends[-1]):
-        raise CorruptPackage(
-            f"A gap stream names {len(positions)} positions up to {last}. Expected {kept}, all "
-            f"below {elements}. Get the package again."
-        )
-    return positions
+    gaps = np.ascontiguousarray(gaps, np.uint32)
+    longest = int(gaps.max())
+    if longest < 1 << 20:
+        found = np.bincount(gaps)
+        values = np.flatnonzero(found)
+        counts = found[values]
+    else:
+        values, counts = np.unique(gaps, return_counts=True)
+    # A width pays when escapes are rare: from the mean gap upwards.
+    narrowest = max(1, int(np.dot(values, counts) / len(gaps) + 1).bit_length() - 1)
+    widths = [
+        width
+        for width in range(min(narrowest, MAX_GAP_BITS), MAX_GAP_BITS + 1)
+        if (1 << width) - 1 <= longest
+    ][:_TRIED_WIDTHS]
+    if longest < MAX_ALPHABET:
+        widths.append(0)
+    drafts = [(width, *_counts_of(values, counts, width)) for width in widths]
+    drafts.sort(key=lambda draft: _rough_bits(draft[2]))
+    choices = [
+        GapStream(gaps, width, escapes, table, streams_of(table))
+        for width, escapes, table in drafts[:2]
+    ]
+    return min(choices, key=lambda choice: (choice.cost_bytes, choice.bits))
 
 
-def _gap_code(values: NDArray[np.int64], counts: NDArray[np.int64], bits: int) -> GapCode:
-    """Return the code of one escape width for distinct gaps and how often each occurs."""
+def _counts_of(
+    values: NDArray[np.int64], counts: NDArray[np.int64], bits: int
+) -> tuple[int, NDArray[np.uint64]]:
+    """Return how many escapes one width needs, and how often each symbol then occurs."""
+    if not bits:
+        return 0, np.bincount(values, weights=counts).astype(np.uint64)
     escape = (1 << bits) - 1
     escapes = int(np.dot(values // escape, counts))
-    symbols = np.bincount(values % escape, weights=counts).astype(np.int64)
-    if escapes:
-        symbols = np.concatenate([symbols, np.zeros(escape + 1 - len(symbols), np.int64)])
-        symbols[escape] = escapes
-    lengths = code_lengths(symbols)
-    return GapCode(bits, escapes, lengths, coded_bits(symbols, lengths) + 4 * len(lengths))
+    table = np.bincount(values % escape, weights=counts, minlength=escape + 1)
+    table[escape] = escapes
+    return escapes, table.astype(np.uint64)
+
+
+def _rough_bits(table: NDArray[np.uint64]) -> float:
+    """Estimate the bits of symbols with these counts by their entropy."""
+    used = table[table > 0].astype(np.float64)
+    entropy = float((used * np.log2(used.sum() / used)).sum())
+    return entropy + _TABLE_BITS * min(len(used), 24)

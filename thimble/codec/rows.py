@@ -1,53 +1,18 @@
-"""One row of the index for each array, and the bit patterns of arrays."""
+"""The rows of the index: what it says about each array (SPEC.md, section 2)."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from thimble.codec.container import whole_number
 from thimble.codec.errors import CorruptPackage, NewerVersion
-from thimble.stage import BadInput
+from thimble.codec.kinds import DEFLATE, DTYPES, INDEX_DTYPES, KINDS
 
-__all__ = ["CODEBOOK_KINDS", "DTYPES", "INDEX_DTYPES", "ArrayRow", "patterns_of"]
+__all__ = ["PLAIN", "ArrayRow"]
 
-# Bytes of an item. Items are coded by bit pattern, so that -0.0 and NaN payloads survive.
-DTYPES = {
-    "float32": 4,
-    "float16": 2,
-    "float64": 8,
-    "int8": 1,
-    "uint8": 1,
-    "int16": 2,
-    "uint16": 2,
-    "int32": 4,
-    "uint32": 4,
-    "int64": 8,
-    "uint64": 8,
-}
-INDEX_DTYPES = ("uint8", "uint16")
-CODEBOOK_KINDS = ("indexed", "dense", "gap")
-KNOWN_KINDS = ("raw", "sparse", *CODEBOOK_KINDS)
+# The only kind whose bytes follow from the shape, and that may be mapped.
+PLAIN = "dense-raw"
 _MAX_DIMENSIONS = 32
-_MAX_CRC = (1 << 32) - 1
-
-
-def patterns_of(array: NDArray[Any]) -> NDArray[Any]:
-    """Return the little-endian bit patterns of an array, flat, as unsigned integers.
-
-    Raises:
-        BadInput: If the dtype is not one of `DTYPES`.
-    """
-    width = DTYPES.get(array.dtype.name)
-    if width is None:
-        raise BadInput(
-            f"A package cannot hold dtype {array.dtype.name}. Expected one of "
-            f"{', '.join(DTYPES)}: convert the array."
-        )
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return little.reshape(-1).view(f"<u{width}")
 
 
 @dataclass(frozen=True)
@@ -56,11 +21,10 @@ class ArrayRow:
 
     Attributes:
         shape: Of the array; () for a scalar.
-        kind: How it is coded, one of `KNOWN_KINDS`.
-        crc: CRC-32 of the decoded little-endian bytes.
+        kind: How it is coded: one of `KINDS`, or `deflate`.
+        stored: Bytes of the row in the file.
         dtype: One of `DTYPES`.
         name: Empty for a TFLite buffer.
-        section: Where the bytes of kinds raw, indexed and sparse are; else None.
         indices: The dtype of the constraint `<name>.indices`, or None if there is none.
         mask: Whether the constraint `<name>.mask` is there, equal to `array != 0`.
         skip: Skeleton bytes before a TFLite buffer.
@@ -68,10 +32,9 @@ class ArrayRow:
 
     shape: tuple[int, ...]
     kind: str
-    crc: int
+    stored: int
     dtype: str = "float32"
     name: str = ""
-    section: int | None = None
     indices: str | None = None
     mask: bool = False
     skip: int = 0
@@ -94,11 +57,11 @@ class ArrayRow:
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as it stands in the index: a field at its default is left out."""
-        row: dict[str, Any] = {"shape": list(self.shape), "kind": self.kind, "crc": self.crc}
+        row: dict[str, Any] = {"shape": list(self.shape), "kind": self.kind}
         optional = {
+            "stored": (self.stored, self.elements * self.width if self.kind == PLAIN else None),
             "dtype": (self.dtype, "float32"),
             "name": (self.name, ""),
-            "section": (self.section, None),
             "indices": (self.indices, None),
             "mask": (int(self.mask), 0),
             "skip": (self.skip, 0),
@@ -106,12 +69,11 @@ class ArrayRow:
         return row | {key: value for key, (value, default) in optional.items() if value != default}
 
     @classmethod
-    def from_json(cls, row: object, sections: int, limit: int) -> "ArrayRow":
+    def from_json(cls, row: object, limit: int) -> "ArrayRow":
         """Check one row of the index.
 
         Args:
             row: The parsed JSON.
-            sections: Sections in the file.
             limit: Most bytes that the row may decode to.
 
         Raises:
@@ -121,27 +83,39 @@ class ArrayRow:
         if not isinstance(row, dict):
             raise CorruptPackage("A row of the index is not an object. Get the package again.")
         kind = _text(row, "kind", "")
-        if kind not in KNOWN_KINDS:
+        if kind not in KINDS and kind != DEFLATE:
             raise NewerVersion(
-                f"Array kind {kind[:40]!r} is unknown. This reader knows "
-                f"{', '.join(KNOWN_KINDS)}: upgrade thimble."
+                f"Array kind {kind[:40]!r} is unknown. This reader knows {DEFLATE}, "
+                f"{', '.join(KINDS)}: upgrade thimble."
             )
-        section = row.get("section")
-        if kind in {"raw", "indexed", "sparse"} and section is None:
-            raise CorruptPackage(f"A row of kind {kind} names no section. Get the package again.")
-        if section is not None:
-            whole_number(section, 0, sections - 1, "A row's section")
+        dtype = _text(row, "dtype", "float32")
+        if dtype not in DTYPES:
+            raise CorruptPackage(
+                f"A row's dtype is {dtype[:40]!r}. Expected one of {', '.join(DTYPES)}."
+            )
+        if dtype != "float32" and kind.endswith(("half", "scaled")):
+            raise CorruptPackage(f"A row of kind {kind} is {dtype}. Expected float32.")
+        shape = _shape(row.get("shape"), limit)
         return cls(
-            _shape(row.get("shape"), limit),
+            shape,
             kind,
-            whole_number(row.get("crc"), 0, _MAX_CRC, "A row's crc"),
-            _one_of(_text(row, "dtype", "float32"), tuple(DTYPES), "dtype"),
+            _stored(row, kind, math.prod(shape) * DTYPES[dtype]),
+            dtype,
             _text(row, "name", ""),
-            section,
-            _index_dtype(row, kind),
+            _index_dtype(row, kind, dtype),
             bool(whole_number(row.get("mask", 0), 0, 1, "A row's mask")),
             whole_number(row.get("skip", 0), 0, limit, "A row's skip"),
         )
+
+
+def _stored(row: dict[str, Any], kind: str, plain: int) -> int:
+    """Return the bytes of a row in the file."""
+    stored = whole_number(
+        row.get("stored", plain if kind == PLAIN else None), 0, 1 << 62, "A row's stored bytes"
+    )
+    if kind == PLAIN and stored != plain:
+        raise CorruptPackage(f"A plain row of {plain} bytes stores {stored}. Get it again.")
+    return stored
 
 
 def _text(row: dict[str, Any], key: str, default: str) -> str:
@@ -152,22 +126,18 @@ def _text(row: dict[str, Any], key: str, default: str) -> str:
     return value
 
 
-def _one_of(value: str, known: tuple[str, ...], what: str) -> str:
-    """Return a value that must be one of a few."""
-    if value not in known:
-        raise CorruptPackage(
-            f"A row's {what} is {value[:40]!r}. Expected one of {', '.join(known)}."
-        )
-    return value
-
-
-def _index_dtype(row: dict[str, Any], kind: str) -> str | None:
+def _index_dtype(row: dict[str, Any], kind: str, dtype: str) -> str | None:
     """Return the dtype of the indices that belong to a float32 row, if any."""
     if "indices" not in row:
         return None
-    if kind not in CODEBOOK_KINDS or row.get("dtype", "float32") != "float32":
+    if not kind.endswith("-codebook") or dtype != "float32":
         raise CorruptPackage(f"A row of kind {kind} has indices but no codebook. Get it again.")
-    return _one_of(_text(row, "indices", ""), INDEX_DTYPES, "indices")
+    name = _text(row, "indices", "")
+    if name not in INDEX_DTYPES:
+        raise CorruptPackage(
+            f"A row's indices are {name[:40]!r}. Expected one of {', '.join(INDEX_DTYPES)}."
+        )
+    return name
 
 
 def _shape(value: object, limit: int) -> tuple[int, ...]:

@@ -1,0 +1,118 @@
+"""The compiled part of the codec, loaded by ctypes; native/thimble.h documents it."""
+
+import ctypes
+import importlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thimble.stage import ThimbleError
+
+__all__ = ["LIBRARY", "NativeMissing", "Plan", "Pool", "Row", "address_of", "as_bytes"]
+
+MAX_ALPHABET = 4096
+MAX_TABLE_BYTES = 1 << 14
+
+
+class NativeMissing(ThimbleError):
+    """The compiled library is not there."""
+
+
+class Pool(ctypes.Structure):
+    """The shared tables: th_pool."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("size", ctypes.c_uint64),
+        ("starts", ctypes.c_void_p),
+        ("tables", ctypes.c_uint64),
+    )
+
+
+class Row(ctypes.Structure):
+    """One row to decode and what was found in it: th_row."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("size", ctypes.c_uint64),
+        ("elements", ctypes.c_uint64),
+        ("channels", ctypes.c_uint64),
+        ("positions", ctypes.c_uint32),
+        ("values", ctypes.c_uint32),
+        ("width", ctypes.c_uint32),
+        ("index_width", ctypes.c_uint32),
+        ("out", ctypes.c_void_p),
+        ("indices", ctypes.c_void_p),
+        ("codebook", ctypes.c_void_p),
+        ("codebook_room", ctypes.c_uint64),
+        ("kept", ctypes.c_uint64),
+        ("entries", ctypes.c_uint64),
+        ("codebook_bytes", ctypes.c_uint64),
+        ("table_bytes", ctypes.c_uint64),
+        ("payload_bytes", ctypes.c_uint64),
+        ("coders", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+    )
+
+
+class Plan(ctypes.Structure):
+    """How to code a stream: th_plan."""
+
+    _fields_ = (
+        ("coder", ctypes.c_uint32),
+        ("scale", ctypes.c_uint32),
+        ("alphabet", ctypes.c_uint32),
+        ("table_bytes", ctypes.c_uint32),
+        ("cost_bits", ctypes.c_uint64),
+        ("table", ctypes.c_uint8 * MAX_TABLE_BYTES),
+        ("codes", ctypes.c_uint16 * MAX_ALPHABET),
+    )
+
+
+def _load() -> ctypes.CDLL:
+    """Load the library and declare its functions.
+
+    Raises:
+        NativeMissing: If it was not built.
+    """
+    try:
+        native = importlib.import_module("thimble.codec._native")
+    except ImportError as error:
+        raise NativeMissing(
+            f"The compiled part of the package codec is missing ({error}). It is built when "
+            "thimble is installed, which needs a C compiler: run `make setup`, or install gcc "
+            "(Debian: apt-get install gcc) and then thimble again."
+        ) from None
+    library = ctypes.CDLL(native.__file__)
+    pointer, size, word = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "th_index_pool": (ctypes.c_int, [pointer, size, pointer, size, pointer]),
+        "th_decode_row": (ctypes.c_int, [pointer, pointer]),
+        "th_histogram": (None, [pointer, word, size, pointer, word]),
+        "th_split_gaps": (size, [pointer, word, size, word, pointer, pointer]),
+        "th_gap_symbols": (size, [pointer, size, word, pointer]),
+        "th_distinct": (ctypes.c_int, [pointer, word, size, word, pointer, pointer]),
+        "th_plan_stream": (ctypes.c_int, [pointer, word, pointer]),
+        "th_cost_bits": (size, [pointer, pointer]),
+        "th_encode_stream": (size, [pointer, word, pointer, size, pointer, size]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+LIBRARY = _load()
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Return where the items of a contiguous array are; the caller keeps the array alive."""
+    if not array.flags.c_contiguous:
+        raise ValueError("the native codec needs contiguous arrays")
+    return int(array.ctypes.data)
+
+
+def as_bytes(data: bytes | memoryview) -> NDArray[np.uint8]:
+    """Return bytes as an array without copying them."""
+    return np.frombuffer(data, np.uint8) if len(data) else np.zeros(0, np.uint8)

@@ -1,0 +1,217 @@
+"""Decodes one row: what it says is checked before it is used, and all of it must be used."""
+
+import ctypes
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thimble.codec.errors import CorruptPackage, NewerVersion
+from thimble.codec.kinds import CODEBOOK, DEFLATE, KINDS
+from thimble.codec.native_library import LIBRARY, Pool, Row, address_of, as_bytes
+
+__all__ = ["CODERS", "DecodedRow", "TablePool", "decode_indices", "decode_row", "inflate"]
+
+CODERS = ("constant", "stored", "huffman", "rans")
+_UNKNOWN = 11
+_NO_MEMORY = 12
+# By the numbers of th_fault in native/thimble.h.
+_FAULTS = {
+    1: "it ends before what it announces",
+    2: "bytes or bits are left over",
+    3: "a number is not in its shortest form",
+    4: "a count is out of its range",
+    5: "its codebook is not valid",
+    6: "a table is neither a complete prefix code nor a valid curve",
+    7: "it names a table that the pool does not have",
+    8: "a symbol is outside its alphabet",
+    9: "a kept element is outside the array",
+    10: "a coded stream does not end as it must",
+}
+
+
+class TablePool:
+    """The tables that several streams of a package use."""
+
+    def __init__(self, data: bytes | memoryview = b"") -> None:
+        """Find where each table starts.
+
+        Raises:
+            CorruptPackage: If one is not valid.
+            NewerVersion: If one is of an unknown coder.
+        """
+        self._data = as_bytes(data)
+        # The smallest table takes three bytes: coder, alphabet, number of knots.
+        self._starts = np.zeros(len(self._data) // 3 + 1, np.uint32)
+        tables = ctypes.c_uint64(0)
+        fault = LIBRARY.th_index_pool(
+            address_of(self._data),
+            len(self._data),
+            address_of(self._starts),
+            len(self._starts),
+            ctypes.byref(tables),
+        )
+        _check(fault, "The table pool")
+        self.native = Pool(
+            address_of(self._data), len(self._data), address_of(self._starts), tables.value
+        )
+        self.tables = int(tables.value)
+
+
+@dataclass(frozen=True)
+class DecodedRow:
+    """One array and where its bytes went.
+
+    Attributes:
+        patterns: Unsigned bit patterns, shape (elements,).
+        indices: Codebook index of each element, shape (elements,), or None if not asked for.
+        codebook: Patterns of its entries, or None if it was not asked for or has none.
+        kept: Elements that positions keep.
+        entries: Of the codebook; 0 without one.
+        codebook_bytes: With scales.
+        table_bytes: Of tables within the row.
+        payload_bytes: Of coded streams and plain items.
+        coders: Names of the coders in use.
+    """
+
+    patterns: NDArray[Any]
+    indices: NDArray[Any] | None = None
+    codebook: NDArray[Any] | None = None
+    kept: int = 0
+    entries: int = 0
+    codebook_bytes: int = 0
+    table_bytes: int = 0
+    payload_bytes: int = 0
+    coders: tuple[str, ...] = ()
+
+
+def decode_row(
+    kind: str,
+    data: bytes | memoryview,
+    shape: tuple[int, ...],
+    width: int,
+    pool: TablePool | None = None,
+    index_dtype: str | None = None,
+    out: NDArray[np.uint8] | None = None,
+) -> DecodedRow:
+    """Decode the bytes of a row.
+
+    Args:
+        kind: One of `KINDS`, or `deflate`.
+        data: All bytes of the row; their checksum holds.
+        shape: Of the array; its size was checked against the caller's limit.
+        width: Bytes of an item: 1, 2, 4 or 8.
+        pool: The shared tables.
+        index_dtype: Also give back codebook and indices, of this dtype.
+        out: Where to put the bytes of the array, all zero; new memory by default.
+
+    Raises:
+        CorruptPackage: If the row breaks a rule of the format.
+        NewerVersion: If it uses a coder or form that this reader does not know.
+    """
+    elements = int(np.prod(shape, dtype=np.int64)) if shape else 1
+    if kind == DEFLATE:
+        plain = as_bytes(inflate(data, elements * width))
+        if out is not None:
+            ctypes.memmove(address_of(out), address_of(plain), len(plain))
+        return DecodedRow(plain.view(f"<u{width}"), payload_bytes=len(data))
+    positions, values = KINDS[kind]
+    items = np.zeros(elements, f"<u{width}") if out is None else out.view(f"<u{width}")
+    indices = np.zeros(elements, index_dtype) if index_dtype else None
+    # More entries than the indices can name are refused by the library.
+    room = 1 << 8 * indices.itemsize if indices is not None else 0
+    book = np.zeros(room, f"<u{width}")
+    stored = as_bytes(data)
+    row = Row(
+        data=address_of(stored),
+        size=len(stored),
+        elements=elements,
+        channels=shape[-1] if shape else 1,
+        positions=positions,
+        values=values,
+        width=width,
+        index_width=0 if indices is None else indices.itemsize,
+        out=address_of(items),
+        indices=None if indices is None else address_of(indices),
+        codebook=address_of(book) if index_dtype else None,
+        codebook_room=len(book),
+    )
+    shared = ctypes.byref(pool.native) if pool else None
+    _check(LIBRARY.th_decode_row(ctypes.byref(row), shared), f"A row of kind {kind}")
+    return DecodedRow(
+        items,
+        indices,
+        book[: row.entries].copy() if index_dtype and values == CODEBOOK else None,
+        row.kept,
+        row.entries,
+        row.codebook_bytes,
+        row.table_bytes,
+        row.payload_bytes,
+        tuple(name for bit, name in enumerate(CODERS) if row.coders >> bit & 1),
+    )
+
+
+def decode_indices(kind: str, data: bytes, elements: int, dtype: str) -> NDArray[Any]:
+    """Decode only the codebook indices of a float32 row.
+
+    Args:
+        kind: Of the row, with codebook values.
+        data: All bytes of the row; it must not use shared tables.
+        elements: Of the array.
+        dtype: `uint8` or `uint16`, of the result.
+
+    Returns:
+        Shape (elements,).
+
+    Raises:
+        PackageError: As `decode_row`.
+    """
+    positions, values = KINDS[kind]
+    indices = np.zeros(elements, dtype)
+    stored = as_bytes(data)
+    row = Row(
+        data=address_of(stored),
+        size=len(stored),
+        elements=elements,
+        channels=1,
+        positions=positions,
+        values=values,
+        width=4,
+        index_width=indices.itemsize,
+        out=None,
+        indices=address_of(indices),
+    )
+    _check(LIBRARY.th_decode_row(ctypes.byref(row), None), f"A row of kind {kind}")
+    return indices
+
+
+def inflate(stored: bytes | memoryview, size: int) -> bytes:
+    """Inflate raw deflate to exactly `size` bytes; never more are made.
+
+    Raises:
+        CorruptPackage: If the bytes are damaged, end elsewhere, or give another size.
+    """
+    engine = zlib.decompressobj(-15)
+    try:
+        raw = engine.decompress(stored, size + 1)
+    except zlib.error as error:
+        raise CorruptPackage(f"Deflated bytes do not inflate ({error}). Get it again.") from None
+    if not engine.eof or engine.unused_data or len(raw) != size:
+        raise CorruptPackage(
+            f"Deflated bytes do not give exactly {size} bytes at their end. Get the package again."
+        )
+    return raw
+
+
+def _check(fault: int, what: str) -> None:
+    """Raise the error that a fault of the library names."""
+    if fault == _UNKNOWN:
+        raise NewerVersion(
+            f"{what} uses a coder or form that this reader does not know: upgrade thimble."
+        )
+    if fault == _NO_MEMORY:
+        raise MemoryError(f"no memory to decode: {what}")
+    if fault:
+        raise CorruptPackage(f"{what} is damaged: {_FAULTS[fault]}. Get the package again.")
