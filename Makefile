@@ -2,14 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench golden reference lock clean
+.PHONY: help setup demo test check format bench bench-codec bench-lenet golden reference lock clean
 export PYTHON
 
 BIN := .venv/bin
 PARAMS ?= pipelines/params/demo.yaml
 
 help:  ## Print the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup:  ## Make .venv from the locks (instant when nothing changed)
 	@images/development/setup.sh
@@ -29,6 +29,12 @@ format: setup  ## Rewrite the Python files in the project's format
 bench: setup  ## Measure speed and size (benchmarks/)
 	@benchmarks/run.sh $(ARGS)
 
+bench-codec: setup  ## Measure the entropy coder beside others, write docs/reference/codec.md
+	@benchmarks/codec/run.sh --out docs/reference $(ARGS)
+
+bench-lenet: setup  ## Remake docs/reference/lenet.md from MNIST (ARGS="--data FOLDER")
+	@benchmarks/lenet/run.sh $(ARGS)
+
 golden: setup  ## Compile the DAGs again into pipelines/golden/
 	@$(BIN)/thimble compile --golden
 
@@ -40,5 +46,5 @@ lock: setup  ## Make the locks again (UPGRADE=1 takes newer versions)
 	@$(BIN)/python images/lock.py $(if $(UPGRADE),--upgrade)
 
 clean:  ## Remove the environment and caches, but no run
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	@rm -rf .venv .venv-bench-codec .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build thimble/codec/*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

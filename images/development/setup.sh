@@ -7,6 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readonly installer=images/development/uv.txt
 readonly lock=images/development/requirements.txt
 readonly stamp=.venv/thimble.stamp
+readonly library=thimble/codec/_native.abi3.so
 
 fail() {
   printf 'setup: %s\n' "$1" >&2
@@ -31,12 +32,16 @@ find_python() {
 }
 
 # The path is part of the stamp: the scripts of an environment that was moved name its old place.
-wanted="$(pwd -P) $(cat pyproject.toml "$installer" "$lock" images/development/setup.sh | cksum)"
-if [[ -x .venv/bin/python && -f $stamp && "$(<"$stamp")" == "$wanted" ]]; then
+wanted="$(pwd -P) $(cat pyproject.toml setup.py thimble/codec/native/* "$installer" "$lock" \
+  images/development/setup.sh | cksum)"
+if [[ -x .venv/bin/python && -f $library && -f $stamp && "$(<"$stamp")" == "$wanted" ]]; then
   exit 0
 fi
 
 started=$SECONDS
+command -v "${CC:-cc}" >/dev/null ||
+  fail "needs a C compiler for the codec's inner loops, found no '${CC:-cc}'. Install one (Debian:
+apt-get install gcc libc6-dev; macOS: xcode-select --install) or name it: make setup CC=..."
 if ! { supported .venv/bin/python && .venv/bin/python -m pip --version; } >/dev/null 2>&1 ||
   [[ -f $stamp && "$(<"$stamp")" != "$(pwd -P) "* ]]; then
   python=$(find_python)

@@ -1,5 +1,7 @@
 """Says where the bytes of a package went."""
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +19,19 @@ from thimble.stage import BadInput
 __all__ = ["inspect"]
 
 
-def inspect(package: bytes, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
+def inspect(
+    package: bytes, limit: int = DEFAULT_LIMIT, trusted: Iterable[Path] = ()
+) -> dict[str, Any]:
     """Decode a package and account for every byte of it.
 
     Args:
         package: The bytes of a `.thimble` file.
         limit: Most bytes that it may decode to.
+        trusted: PEM files of Ed25519 public keys; if any are given, one must have signed.
 
     Returns:
-        `{"kind", "version", "bytes", "digest", "signed_by" (key id or None), "sections": {name:
+        `{"kind", "version", "bytes", "digest", "signed_by" (key id or None),
+        "verified" (whether a trusted key signed), "sections": {name:
         bytes}, "tensors": [{"name", "shape", "kind", "coders", "sparsity" in [0, 1], "codebook"
         (entries, or None), "bits_per_weight", "bytes", "codebook_bytes", "table_bytes",
         "stream_bytes"}]}`. The sections add up to the file; `streams` are coded symbols and plain
@@ -34,7 +40,7 @@ def inspect(package: bytes, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
     Raises:
         PackageError: As `decode`.
     """
-    opened = Package(package, limit)
+    opened = Package(package, limit, trusted)
     content, arrays = content_of(opened, limit)
     header, rows = opened.header, opened.rows
     start = 1 if header.kind == "tflite" else 0
@@ -59,6 +65,7 @@ def inspect(package: bytes, limit: int = DEFAULT_LIMIT) -> dict[str, Any]:
         "bytes": len(package),
         "digest": opened.digest,
         "signed_by": package[place : place + KEY_ID_BYTES].hex() if header.signed else None,
+        "verified": opened.signed_by is not None,
         "sections": {name: size for name, size in sections.items() if size},
         "tensors": [
             _entry(label, row, array)

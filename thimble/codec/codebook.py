@@ -39,7 +39,7 @@ def store_codebook(entries: NDArray[Any], dtype: str) -> bytes:
         dtype: Of the items.
     """
     forms = {PATTERNS: entries.tobytes()}
-    if len(entries) > 1 and (np.diff(entries) == 1).all():
+    if entries.itemsize == 1 and 1 < len(entries) <= 256 and (np.diff(entries) == 1).all():
         forms[RANGE] = entries[:1].tobytes()
     halves = halves_of(entries) if dtype == "float32" and len(entries) else None
     if halves is not None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -45,6 +46,10 @@ DIGEST_BYTES = 32
 CHECK_BYTES = 4
 DEFAULT_LIMIT = 4 << 30
 MAX_INDEX_BYTES = 64 << 20
+# What parsing makes of a byte of JSON, and of each value, at most; so much is always allowed.
+_TEXT_COST = 5
+_VALUE_COST = 128
+_FREE_COST = 16 << 20
 _SIGNED = 1
 # A larger plain array starts where a program that maps the file can use it.
 _MAPPED_BYTES = 4096
@@ -206,7 +211,7 @@ def read_index(package: memoryview, header: Header, limit: int) -> dict[str, Any
     """Return the index.
 
     Raises:
-        TooLarge: If it inflates to more than 64 MiB or the limit.
+        TooLarge: If it inflates to more than 64 MiB or the limit, or would when it is parsed.
         CorruptPackage: If it is not valid.
     """
     most = min(MAX_INDEX_BYTES, limit)
@@ -216,7 +221,15 @@ def read_index(package: memoryview, header: Header, limit: int) -> dict[str, Any
             "if you trust the package."
         )
     stored = package[HEADER_BYTES : HEADER_BYTES + header.stored]
-    return _parse_json(inflate(stored, header.text))
+    text = inflate(stored, header.text)
+    cost = _VALUE_COST * sum(text.count(mark) for mark in (b",", b"[", b"{"))
+    cost += _TEXT_COST * len(text)
+    if cost > max(limit, _FREE_COST):
+        raise TooLarge(
+            f"The index takes up to {cost} bytes when it is parsed. Expected at most {limit}. "
+            "Raise the limit if you trust the package."
+        )
+    return _parse_json(text)
 
 
 def whole_number(value: object, low: int, high: int, what: str) -> int:
@@ -227,10 +240,15 @@ def whole_number(value: object, low: int, high: int, what: str) -> int:
     """
     if type(value) is not int or not low <= value <= high:
         raise CorruptPackage(
-            f"{what} must be an integer from {low} to {high}. Received: {str(value)[:40]}. "
+            f"{what} must be an integer from {low} to {high}. Received: {_short(value)}. "
             "Get the package again."
         )
     return value
+
+
+def _short(value: object) -> str:
+    """Return a JSON value in a few characters; a list may be deep, so it is not looked into."""
+    return type(value).__name__ if isinstance(value, list | dict) else str(value)[:40]
 
 
 def _canonical_json(value: dict[str, Any]) -> bytes:
@@ -251,7 +269,10 @@ def _parse_json(text: bytes) -> dict[str, Any]:
     """Return the index; names must be unique and numbers finite."""
     try:
         index = json.loads(
-            text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
+            text.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_finite,
+            parse_float=_finite,
         )
     except (ValueError, RecursionError) as error:
         raise CorruptPackage(f"The index is not valid JSON ({error}). Get it again.") from None
@@ -268,6 +289,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(name: str) -> None:
-    """Refuse NaN and infinity, which are no JSON."""
-    raise ValueError(f"{name} is no JSON number")
+def _finite(text: str) -> float:
+    """Return a number; NaN, and what float64 only holds as infinity, are refused."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return number

@@ -87,7 +87,7 @@ def _model(package: Package, arrays: Sequence[DecodedRow]) -> Weights:
             book = array.codebook.view("<f4").astype(np.float32, copy=False)
             _put(constraints, f"{row.name}.codebook", book)
         if row.mask:
-            _put(constraints, f"{row.name}.mask", (values != 0).view(np.uint8))
+            _put(constraints, f"{row.name}.mask", np.asarray(values != 0).view(np.uint8))
     return Weights(
         architecture=_object(package.index, "architecture"),
         tensors=named,
@@ -107,6 +107,7 @@ def _tflite(package: Package, limit: int, threads: int) -> tuple[TfliteFile, lis
             f"The TFLite file has {size} bytes. Expected at most {limit}. Raise the limit if you "
             "trust the package."
         )
+    checksum = whole_number(package.index.get("crc"), 0, (1 << 32) - 1, "The file's CRC-32")
     places = _places(package, size)
     # Rows are decoded to where they belong, so that the file is in memory once. A bytes object
     # may be filled as long as nobody else has seen it.
@@ -120,7 +121,7 @@ def _tflite(package: Package, limit: int, threads: int) -> tuple[TfliteFile, lis
         piece = skeleton[taken : taken + end - start]
         ctypes.memmove(address_of(file) + start, address_of(piece), len(piece))
         taken += len(piece)
-    if zlib.crc32(data) != package.index.get("crc"):
+    if zlib.crc32(data) != checksum:
         raise BadChecksum("The TFLite file does not match its CRC-32. Get the package again.")
     return TfliteFile(data, _object(package.index, "preprocessing"), name), arrays
 

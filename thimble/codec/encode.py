@@ -1,5 +1,6 @@
 """Makes packages of models and of TFLite files."""
 
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +13,9 @@ from thimble.codec.container import pack
 from thimble.codec.kinds import DEFLATE, DTYPES, INDEX_DTYPES, patterns_of
 from thimble.codec.pool import share_tables
 from thimble.codec.row_encoder import EncodedRow, plan_row
-from thimble.codec.rows import PLAIN, ArrayRow
+from thimble.codec.rows import MAX_DIMENSIONS, PLAIN, ArrayRow
 from thimble.codec.signing import Sign
-from thimble.codec.tflite import find_buffers
+from thimble.codec.tflite import WeightBuffer, find_buffers
 from thimble.stage import BadInput
 from thimble.weights import Weights
 
@@ -79,7 +80,7 @@ def encode_tflite(
         data = tflite[buffer.start : buffer.start + buffer.size]
         patterns = np.frombuffer(data, f"<u{DTYPES[buffer.dtype]}")
         fields = {"shape": (len(patterns),), "dtype": buffer.dtype, "skip": buffer.start - end}
-        planned.append((fields, plan_row(patterns, buffer.dtype)))
+        planned.append((fields, plan_row(patterns, buffer.dtype, _shape_of(buffer, len(patterns)))))
     pool = share_tables([stream for _, row in planned for stream in row.streams])
     stored = [row.data for _, row in planned]
     listed = [_row(fields, row, data) for (fields, row), data in zip(planned, stored, strict=True)]
@@ -94,6 +95,11 @@ def encode_tflite(
     }
     plain = [row.kind == PLAIN for row in listed]
     return pack("tflite", index, list(zip([front, *stored], plain, strict=True)), pool, sign)
+
+
+def _shape_of(buffer: WeightBuffer, elements: int) -> tuple[int, ...]:
+    """Return the shape that a TFLite tensor says, if it fits its buffer."""
+    return buffer.shape if math.prod(buffer.shape) == elements else (elements,)
 
 
 def _skeleton_row(skeleton: bytes) -> tuple[ArrayRow, bytes]:
@@ -113,6 +119,11 @@ def _plan_tensor(
     name: str, tensor: NDArray[Any], left: dict[str, NDArray[Any]]
 ) -> tuple[dict[str, Any], EncodedRow]:
     """Plan a tensor with its constraints; those that it accounts for are taken out of `left`."""
+    if not name or tensor.ndim > MAX_DIMENSIONS:
+        raise BadInput(
+            f"The array {name[:40]!r} has {tensor.ndim} dimensions. Expected a name, and at most "
+            f"{MAX_DIMENSIONS}."
+        )
     patterns = patterns_of(tensor)
     entries = indices = index_dtype = None
     if tensor.dtype == np.float32 and {f"{name}.indices", f"{name}.codebook"} <= left.keys():
@@ -123,8 +134,7 @@ def _plan_tensor(
     derived = mask is not None and mask.dtype == np.uint8 and np.array_equal(mask, tensor != 0)
     if derived:
         del left[f"{name}.mask"]
-    channels = tensor.shape[-1] if tensor.ndim else 1
-    row = plan_row(patterns, tensor.dtype.name, entries, indices, channels)
+    row = plan_row(patterns, tensor.dtype.name, tensor.shape, entries, indices)
     fields = {
         "shape": tensor.shape,
         "dtype": tensor.dtype.name,
@@ -144,14 +154,14 @@ def _checked_codebook(
         or indices.shape != tensor.shape
         or codebook.dtype != np.float32
         or codebook.ndim != 1
-        or len(codebook) > MAX_ENTRIES
+        or len(codebook) > min(MAX_ENTRIES, 1 << 8 * indices.itemsize)
         or (indices.size and int(indices.max()) >= len(codebook))
     ):
         raise BadInput(
             f"{name}: indices {indices.dtype} {indices.shape} and codebook {codebook.dtype} "
             f"{codebook.shape} do not fit a tensor of shape {tensor.shape}. Expected uint8 or "
-            f"uint16 indices of that shape below the length of a flat float32 codebook. Run "
-            "quantize again."
+            f"uint16 indices of that shape below the length of a flat float32 codebook, no longer "
+            "than they can name. Run quantize again."
         )
     entries = patterns_of(codebook)
     if not np.array_equal(entries[indices.reshape(-1)], patterns_of(tensor)):

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from thimble.stage import BadInput
 
 __all__ = [
-    "CODEBOOK",
     "DEFLATE",
     "DTYPES",
     "INDEX_DTYPES",
     "KINDS",
     "POSITIONS",
     "VALUES",
+    "WITH_ENTRIES",
     "patterns_of",
 ]
 
@@ -35,14 +35,15 @@ DTYPES = {
 INDEX_DTYPES = ("uint8", "uint16")
 # In the order of their numbers in native/thimble.h.
 POSITIONS = ("dense", "gap", "bitmap")
-VALUES = ("raw", "half", "planes", "codebook", "scaled")
+VALUES = ("raw", "half", "planes", "codebook", "scaled", "grouped")
 DEFLATE = "deflate"
 KINDS = {
     f"{place}-{value}": (first, second)
     for first, place in enumerate(POSITIONS)
     for second, value in enumerate(VALUES)
 }
-CODEBOOK = VALUES.index("codebook")
+# Values whose items are entries of a codebook as they are.
+WITH_ENTRIES = ("codebook", "grouped")
 
 
 def patterns_of(array: NDArray[Any]) -> NDArray[Any]:

@@ -105,7 +105,13 @@ class Package:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file: it is unmapped as soon as no array or error points into it."""
+        self._pool = TablePool()
         self._checks.release()
+        self._data.release()
 
     @property
     def names(self) -> list[str]:
@@ -134,7 +140,7 @@ class Package:
         """
         row = self.rows[number]
         data = self.stored(number)
-        return decode_row(row.kind, data, row.shape, row.width, self._pool, row.indices, out)
+        return decode_row(row.kind, data, row.shape, row.dtype, self._pool, row.indices, out)
 
     def decode_all(
         self, threads: int = 1, outs: Sequence[NDArray[np.uint8] | None] | None = None
@@ -194,6 +200,15 @@ def _rows(index: dict[str, Any], header: Header, limit: int) -> list[ArrayRow]:
             f"The index has {len(found)} rows, the header says {header.rows}. Get it again."
         )
     rows = [ArrayRow.from_json(row, limit) for row in found]
+    tensors = len(index_list(index, "tensors")) if header.kind == "model" else 0
+    for number, row in enumerate(rows):
+        implied = bool(row.indices or row.mask) and number >= tensors
+        if implied or (row.skip and header.kind == "model"):
+            raise CorruptPackage(
+                f"Row {number} has fields that only rows of another list have. Get it again."
+            )
+    for row in rows:
+        _check_fields(row, header.kind)
     total = sum(row.decoded_bytes for row in rows)
     if total > limit:
         raise TooLarge(
@@ -201,6 +216,16 @@ def _rows(index: dict[str, Any], header: Header, limit: int) -> list[ArrayRow]:
             "limit if you trust the package."
         )
     return rows
+
+
+def _check_fields(row: ArrayRow, kind: str) -> None:
+    """Check that a row has the fields of its kind of package and no others."""
+    buffer = row.name or row.indices or row.mask
+    if (kind == "model" and (row.skip or not row.name)) or (kind == "tflite" and buffer):
+        raise CorruptPackage(
+            f"The row {row.name[:40]!r} does not belong in a package of kind {kind}: a tensor has "
+            "a name and no skip, a buffer no name, indices or mask. Get the package again."
+        )
 
 
 def _starts(rows: Sequence[ArrayRow], header: Header, data: memoryview) -> list[int]:

@@ -1,6 +1,7 @@
 """Decodes one row: what it says is checked before it is used, and all of it must be used."""
 
 import ctypes
+import math
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thimble.codec.errors import CorruptPackage, NewerVersion
-from thimble.codec.kinds import CODEBOOK, DEFLATE, KINDS
+from thimble.codec.kinds import DEFLATE, DTYPES, KINDS, WITH_ENTRIES
 from thimble.codec.native_library import LIBRARY, Pool, Row, address_of, as_bytes
 
 __all__ = ["CODERS", "DecodedRow", "TablePool", "decode_indices", "decode_row", "inflate"]
@@ -91,7 +92,7 @@ def decode_row(
     kind: str,
     data: bytes | memoryview,
     shape: tuple[int, ...],
-    width: int,
+    dtype: str,
     pool: TablePool | None = None,
     index_dtype: str | None = None,
     out: NDArray[np.uint8] | None = None,
@@ -102,7 +103,7 @@ def decode_row(
         kind: One of `KINDS`, or `deflate`.
         data: All bytes of the row; their checksum holds.
         shape: Of the array; its size was checked against the caller's limit.
-        width: Bytes of an item: 1, 2, 4 or 8.
+        dtype: Of the items: one of `DTYPES`.
         pool: The shared tables.
         index_dtype: Also give back codebook and indices, of this dtype.
         out: Where to put the bytes of the array, all zero; new memory by default.
@@ -111,7 +112,7 @@ def decode_row(
         CorruptPackage: If the row breaks a rule of the format.
         NewerVersion: If it uses a coder or form that this reader does not know.
     """
-    elements = int(np.prod(shape, dtype=np.int64)) if shape else 1
+    elements, width = math.prod(shape), DTYPES[dtype]
     if kind == DEFLATE:
         plain = as_bytes(inflate(data, elements * width))
         if out is not None:
@@ -120,7 +121,6 @@ def decode_row(
     positions, values = KINDS[kind]
     items = np.zeros(elements, f"<u{width}") if out is None else out.view(f"<u{width}")
     indices = np.zeros(elements, index_dtype) if index_dtype else None
-    # More entries than the indices can name are refused by the library.
     room = 1 << 8 * indices.itemsize if indices is not None else 0
     book = np.zeros(room, f"<u{width}")
     stored = as_bytes(data)
@@ -137,13 +137,14 @@ def decode_row(
         indices=None if indices is None else address_of(indices),
         codebook=address_of(book) if index_dtype else None,
         codebook_room=len(book),
+        floats=dtype == "float32",
     )
     shared = ctypes.byref(pool.native) if pool else None
     _check(LIBRARY.th_decode_row(ctypes.byref(row), shared), f"A row of kind {kind}")
     return DecodedRow(
         items,
         indices,
-        book[: row.entries].copy() if index_dtype and values == CODEBOOK else None,
+        book[: row.entries].copy() if index_dtype and kind.endswith(WITH_ENTRIES) else None,
         row.kept,
         row.entries,
         row.codebook_bytes,
@@ -182,6 +183,7 @@ def decode_indices(kind: str, data: bytes, elements: int, dtype: str) -> NDArray
         index_width=indices.itemsize,
         out=None,
         indices=address_of(indices),
+        floats=True,
     )
     _check(LIBRARY.th_decode_row(ctypes.byref(row), None), f"A row of kind {kind}")
     return indices

@@ -1,5 +1,7 @@
 """Codes one array in the kind that takes the fewest bytes (SPEC.md, section 3)."""
 
+import functools
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +11,12 @@ from numpy.typing import NDArray
 
 from thimble.codec.codebook import derive_codebook, halves_of, store_codebook
 from thimble.codec.gaps import GapStream, choose_gap_stream, split_gaps
+from thimble.codec.groups import draft_groups
 from thimble.codec.kinds import patterns_of
 from thimble.codec.scales import find_scales
 from thimble.codec.stream_encoder import (
     Stream,
+    entropy_bytes,
     high_bytes,
     histogram,
     low_bytes,
@@ -23,6 +27,9 @@ from thimble.codec.stream_encoder import (
 __all__ = ["EncodedRow", "encode_indices", "plan_row"]
 
 Part = bytes | Stream
+Maker = Callable[[], list[Part]]
+# A kind with half the symbols to decode may be larger by one part in so many.
+_SPEED_SHARE = 256
 
 
 @dataclass(frozen=True)
@@ -54,71 +61,95 @@ class EncodedRow:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A way to code the array: its estimated bytes, symbols to decode, and how to make it."""
+    """A way to code the array.
+
+    Attributes:
+        kind: Its name.
+        bound: Bytes that it takes at least.
+        symbols: How many there are to decode.
+        plan: Fits its tables; returns its estimated bytes and how to make it.
+    """
 
     kind: str
-    cost: int
+    bound: int
     symbols: int
-    make: Callable[[], list[Part]]
+    plan: Callable[[], tuple[int, Maker]]
 
 
-def encode_indices(codebook: NDArray[np.float32], indices: NDArray[Any]) -> EncodedRow:
+def encode_indices(
+    codebook: NDArray[np.float32], indices: NDArray[Any], shape: tuple[int, ...] | None = None
+) -> EncodedRow:
     """Code a float32 array that is given by a codebook.
 
     Args:
         codebook: Shape (entries,).
         indices: uint8 or uint16, shape (elements,), below entries.
+        shape: Of the array; flat by default.
     """
-    return plan_row(patterns_of(codebook)[indices], "float32", patterns_of(codebook), indices)
+    entries = patterns_of(codebook)
+    return plan_row(entries[indices], "float32", shape or indices.shape, entries, indices)
 
 
 def plan_row(
     patterns: NDArray[Any],
     dtype: str,
+    shape: tuple[int, ...],
     entries: NDArray[Any] | None = None,
     indices: NDArray[Any] | None = None,
-    channels: int = 1,
 ) -> EncodedRow:
     """Choose the cheapest kind of an array.
 
     Args:
         patterns: Little-endian unsigned bit patterns, shape (elements,).
         dtype: Of the items.
+        shape: Of the array: its channels may be coded apart.
         entries: The codebook's patterns where it must be kept; else one is derived if it pays.
         indices: The codebook index of each element; needed with `entries`.
-        channels: Last dimension of the shape, for scales by channel.
     """
     if entries is not None and indices is not None:
-        candidates = _with_codebook(entries, indices, dtype)
+        candidates = _with_codebook(entries, indices, dtype, shape)
     else:
         candidates = _plain(patterns, dtype)
         derived = derive_codebook(patterns, dtype) if len(patterns) else None
         if derived is not None:
-            candidates += _with_codebook(*derived, dtype)
-        elif dtype == "float32" and (scaled := find_scales(patterns, channels)) is not None:
+            candidates += _with_codebook(*derived, dtype, shape)
+        elif (
+            dtype == "float32"
+            and (scaled := find_scales(patterns, shape[-1] if shape else 1)) is not None
+        ):
             header, integers = scaled
             book = derive_codebook(integers, "int8")
             if book is not None:
-                candidates += _with_codebook(*book, "int8", "scaled", header)
-    best = _cheapest(candidates)
-    return EncodedRow(best.kind, best.make())
+                candidates += _with_codebook(*book, "int8", shape, header)
+    kind, make = _cheapest(candidates)
+    return EncodedRow(kind, make())
 
 
-def _cheapest(candidates: list[_Candidate]) -> _Candidate:
-    """Return the smallest candidate; half the symbols to decode make up for 1 byte in 256."""
-    best = min(candidates, key=lambda candidate: candidate.cost)
-    quick = [
-        candidate
-        for candidate in candidates
-        if 2 * candidate.symbols <= best.symbols and candidate.cost <= best.cost + best.cost // 256
-    ]
-    return min([best, *quick], key=lambda candidate: candidate.symbols)
+def _cheapest(candidates: list[_Candidate]) -> tuple[str, Maker]:
+    """Return the smallest candidate; half the symbols to decode make up for 1 byte in 256.
+
+    Tables are fitted only for candidates that may still win: their bounds say which.
+    """
+    planned: list[tuple[int, _Candidate, Maker]] = []
+    least = math.inf
+    for candidate in sorted(candidates, key=lambda each: each.bound):
+        if candidate.bound > least + least / _SPEED_SHARE:
+            break
+        cost, make = candidate.plan()
+        planned.append((cost, candidate, make))
+        least = min(least, cost)
+    cost, best, make = min(planned, key=lambda each: each[0])
+    for other_cost, other, other_make in planned:
+        quick = 2 * other.symbols <= best.symbols
+        if quick and other_cost <= cost + cost // _SPEED_SHARE:
+            best, make = other, other_make
+    return best.kind, make
 
 
 def _plain(patterns: NDArray[Any], dtype: str) -> list[_Candidate]:
     """Items as they are: all of them, or those that are not pattern 0 with the gaps between."""
     candidates = [
-        _Candidate(f"dense-{name}", cost, len(patterns), make)
+        _Candidate(f"dense-{name}", cost, len(patterns), _planned(cost, make))
         for name, cost, make in _items(patterns, dtype)
     ]
     kept = np.flatnonzero(patterns)
@@ -133,15 +164,13 @@ def _plain(patterns: NDArray[Any], dtype: str) -> list[_Candidate]:
                 f"gap-{name}",
                 fixed + cost,
                 len(kept),
-                lambda make=make: [start, *_parts(gaps), *make()],  # type: ignore[misc]
+                _planned(fixed + cost, lambda make=make: [start, *_parts(gaps), *make()]),  # type: ignore[misc]
             )
         )
     return candidates
 
 
-def _items(
-    patterns: NDArray[Any], dtype: str
-) -> Iterable[tuple[str, int, Callable[[], list[Part]]]]:
+def _items(patterns: NDArray[Any], dtype: str) -> Iterable[tuple[str, int, Maker]]:
     """Yield the ways to write items without a codebook: name, bytes, how to make them."""
     yield "raw", patterns.nbytes, lambda: [patterns.tobytes()]
     halves = halves_of(patterns) if dtype == "float32" else None
@@ -157,14 +186,12 @@ def _items(
         )
 
 
-def _byte_streams(symbols: NDArray[np.uint8]) -> tuple[int, Callable[[], list[Part]]]:
+def _byte_streams(symbols: NDArray[np.uint8]) -> tuple[int, Maker]:
     """Return cost and maker of a stream of bytes."""
     return _streams(histogram(symbols, 256), lambda: symbols)
 
 
-def _streams(
-    counts: NDArray[np.uint64], symbols: Callable[[], NDArray[Any]]
-) -> tuple[int, Callable[[], list[Part]]]:
+def _streams(counts: NDArray[np.uint64], symbols: Callable[[], NDArray[Any]]) -> tuple[int, Maker]:
     """Return cost and maker of the streams of an alphabet; the symbols are made only if needed."""
     planned = streams_of(counts)
     cost = sum(stream.cost_bytes for stream in planned)
@@ -175,7 +202,8 @@ def _streams(
             planned[0].symbols, planned[1].symbols = high_bytes(wide), low_bytes(wide)
         elif planned:
             planned[0].symbols = wide
-        return list(planned)
+        # Values that take nothing still end the row: a stream of positions says its size.
+        return list(planned) or [b""]
 
     return cost, make
 
@@ -184,48 +212,113 @@ def _with_codebook(
     entries: NDArray[Any],
     indices: NDArray[Any],
     dtype: str,
-    values: str = "codebook",
-    header: bytes = b"",
+    shape: tuple[int, ...],
+    scales: bytes | None = None,
 ) -> list[_Candidate]:
     """Codebook kinds: dense codes, gaps with values, and a bitmap with values."""
-    book = header + store_codebook(entries, dtype)
+    book = (scales or b"") + store_codebook(entries, dtype)
     symbols = np.ascontiguousarray(indices, np.uint8 if len(entries) <= 256 else np.uint16)
-    counts = histogram(symbols, len(entries))
-    cost, make = _streams(counts, lambda: symbols)
-    candidates = [
-        _Candidate(f"dense-{values}", len(book) + cost, len(symbols), lambda: [book, *make()])
-    ]
-    if not len(symbols):
-        return candidates
-    skipped = int(np.argmax(counts))
-    kept = len(symbols) - int(counts[skipped])
-    if 20 * kept > 19 * len(symbols) or len(symbols) >= 1 << 32:
-        return candidates
-    start = book + varint(skipped) + varint(kept)
-    gaps, kept_values = split_gaps(symbols, skipped, kept)
-    cost, make_values = _streams(np.delete(counts, skipped), lambda: kept_values)
-    stream = choose_gap_stream(gaps) if kept else None
-    fixed = len(start) + cost
-    candidates.append(
-        _Candidate(
-            f"gap-{values}",
-            fixed + (stream.cost_bytes if stream else 0),
-            2 * kept,
-            lambda: [start, *_parts(stream), *make_values()],
-        )
-    )
-    if 20 * kept > len(symbols):
-        bitmap = np.packbits(symbols != skipped)
-        cost, make_bitmap = _byte_streams(bitmap)
-        candidates.append(
-            _Candidate(
-                f"bitmap-{values}",
-                fixed + cost,
-                len(symbols) // 8 + kept,
-                lambda: [start, *make_bitmap(), *make_values()],
-            )
-        )
+    table = _Table(symbols, len(entries), shape if scales is None else None)
+    candidates = [table.dense(book)]
+    if 20 * table.kept < 19 * len(symbols) < 19 << 32:
+        start = book + varint(table.skipped) + varint(table.kept)
+        candidates.append(table.gap(start))
+        if 20 * table.kept > len(symbols):
+            candidates.append(table.bitmap(start))
     return candidates
+
+
+class _Table:
+    """The codebook indices of an array, and the ways to code them."""
+
+    def __init__(self, symbols: NDArray[Any], alphabet: int, shape: tuple[int, ...] | None) -> None:
+        """Count the symbols; without a shape values are scaled, and channels not looked at."""
+        self.symbols, self.shape = symbols, shape
+        self.counts = histogram(symbols, alphabet)
+        self.skipped = int(np.argmax(self.counts)) if alphabet else 0
+        self.kept = len(symbols) - int(self.counts[self.skipped]) if alphabet else 0
+        self._split: tuple[NDArray[np.uint32], NDArray[np.uint16]] | None = None
+        self._values: tuple[str, int, Callable[[], tuple[int, Maker]]] | None = None
+
+    def dense(self, book: bytes) -> _Candidate:
+        """Values of all elements."""
+        # Where most elements are skipped, dense codes cannot win by their channels.
+        grouped = 4 * self.kept > len(self.symbols)
+        name, bound, plan = self._plan_values(None, grouped)
+
+        def planned() -> tuple[int, Maker]:
+            cost, make = plan()
+            return len(book) + cost, lambda: [book, *make()]
+
+        return _Candidate(f"dense-{name}", len(book) + bound, len(self.symbols), planned)
+
+    def gap(self, start: bytes) -> _Candidate:
+        """Gaps, and the values of the kept elements."""
+        name, bound, plan = self._kept_values()
+
+        def planned() -> tuple[int, Maker]:
+            cost, make = plan()
+            gaps = choose_gap_stream(self._kept()[0]) if self.kept else None
+            cost += len(start) + (gaps.cost_bytes if gaps else 0)
+            return cost, lambda: [start, *_parts(gaps), *make()]
+
+        return _Candidate(f"gap-{name}", len(start) + bound, 2 * self.kept, planned)
+
+    def bitmap(self, start: bytes) -> _Candidate:
+        """A bit for each element, and the values of the kept ones."""
+        name, bound, plan = self._kept_values()
+        bitmap = np.packbits(self.symbols != self.skipped)
+        counts = histogram(bitmap, 256)
+
+        def planned() -> tuple[int, Maker]:
+            cost, make = plan()
+            bits_cost, make_bits = _streams(counts, lambda: bitmap)
+            return len(start) + bits_cost + cost, lambda: [start, *make_bits(), *make()]
+
+        bound += len(start) + entropy_bytes(counts)
+        return _Candidate(f"bitmap-{name}", bound, len(bitmap) + self.kept, planned)
+
+    def _kept(self) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        """Return gaps and values of the elements that are not skipped."""
+        if self._split is None:
+            self._split = split_gaps(self.symbols, self.skipped, self.kept)
+        return self._split
+
+    def _kept_values(self) -> tuple[str, int, Callable[[], tuple[int, Maker]]]:
+        """Return how to code the values of the kept elements."""
+        if self._values is None:
+            name, bound, plan = self._plan_values(self.skipped, True)
+            self._values = name, bound, functools.cache(plan)
+        return self._values
+
+    def _plan_values(
+        self, skipped: int | None, grouped: bool
+    ) -> tuple[str, int, Callable[[], tuple[int, Maker]]]:
+        """Return name, least bytes and plan of the cheapest way to code values."""
+        counts = self.counts if skipped is None else np.delete(self.counts, skipped)
+        bound = entropy_bytes(counts)
+
+        def kept() -> NDArray[np.uint16]:
+            return self.symbols.astype(np.uint16) if skipped is None else self._kept()[1]
+
+        if self.shape is None:
+            return "scaled", bound, lambda: _streams(counts, kept)
+        draft = None
+        if grouped:
+            draft = draft_groups(self.symbols, self.shape, len(self.counts), skipped)
+        if draft is None or draft.rough_bytes >= bound:
+            return "codebook", bound, lambda: _streams(counts, kept)
+
+        def plan() -> tuple[int, Maker]:
+            groups = draft.plan()
+            return groups.cost_bytes, lambda: groups.parts(self.symbols, skipped, kept())
+
+        return "grouped", draft.rough_bytes - draft.rough_bytes // 16, plan
+
+
+def _planned(cost: int, make: Maker) -> Callable[[], tuple[int, Maker]]:
+    """Return the plan of what needs none."""
+    return lambda: (cost, make)
 
 
 def _parts(gaps: GapStream | None) -> list[Part]:

@@ -6,13 +6,13 @@ from typing import Any
 
 from thimble.codec.container import whole_number
 from thimble.codec.errors import CorruptPackage, NewerVersion
-from thimble.codec.kinds import DEFLATE, DTYPES, INDEX_DTYPES, KINDS
+from thimble.codec.kinds import DEFLATE, DTYPES, INDEX_DTYPES, KINDS, WITH_ENTRIES
 
-__all__ = ["PLAIN", "ArrayRow"]
+__all__ = ["MAX_DIMENSIONS", "PLAIN", "ArrayRow"]
 
 # The only kind whose bytes follow from the shape, and that may be mapped.
 PLAIN = "dense-raw"
-_MAX_DIMENSIONS = 32
+MAX_DIMENSIONS = 32
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ class ArrayRow:
     def decoded_bytes(self) -> int:
         """Bytes that decoding makes of the row, constraints included."""
         extra = DTYPES[self.indices] if self.indices else 0
-        return self.elements * (self.width + extra + int(self.mask))
+        # How long the codebook is, only the row says: as long as the indices can name.
+        book = self.width << 8 * extra if self.indices else 0
+        return self.elements * (self.width + extra + int(self.mask)) + book
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as it stands in the index: a field at its default is left out."""
@@ -82,7 +84,7 @@ class ArrayRow:
         """
         if not isinstance(row, dict):
             raise CorruptPackage("A row of the index is not an object. Get the package again.")
-        kind = _text(row, "kind", "")
+        kind = _text(row, "kind")
         if kind not in KINDS and kind != DEFLATE:
             raise NewerVersion(
                 f"Array kind {kind[:40]!r} is unknown. This reader knows {DEFLATE}, "
@@ -118,8 +120,8 @@ def _stored(row: dict[str, Any], kind: str, plain: int) -> int:
     return stored
 
 
-def _text(row: dict[str, Any], key: str, default: str) -> str:
-    """Return a text field."""
+def _text(row: dict[str, Any], key: str, default: str | None = None) -> str:
+    """Return a text field, which must be there if it has no default."""
     value = row.get(key, default)
     if not isinstance(value, str):
         raise CorruptPackage(f"A row's {key} is not text. Get the package again.")
@@ -130,7 +132,7 @@ def _index_dtype(row: dict[str, Any], kind: str, dtype: str) -> str | None:
     """Return the dtype of the indices that belong to a float32 row, if any."""
     if "indices" not in row:
         return None
-    if not kind.endswith("-codebook") or dtype != "float32":
+    if not kind.endswith(WITH_ENTRIES) or dtype != "float32":
         raise CorruptPackage(f"A row of kind {kind} has indices but no codebook. Get it again.")
     name = _text(row, "indices", "")
     if name not in INDEX_DTYPES:
@@ -142,9 +144,9 @@ def _index_dtype(row: dict[str, Any], kind: str, dtype: str) -> str | None:
 
 def _shape(value: object, limit: int) -> tuple[int, ...]:
     """Return a shape whose size is within the limit, empty dimensions counted as 1."""
-    if not isinstance(value, list) or len(value) > _MAX_DIMENSIONS:
+    if not isinstance(value, list) or len(value) > MAX_DIMENSIONS:
         raise CorruptPackage(
-            f"A row's shape is not a list of at most {_MAX_DIMENSIONS} sizes. Get it again."
+            f"A row's shape is not a list of at most {MAX_DIMENSIONS} sizes. Get it again."
         )
     shape = tuple(whole_number(size, 0, limit, "A dimension") for size in value)
     whole_number(math.prod(max(size, 1) for size in shape), 0, limit, "A row's elements")

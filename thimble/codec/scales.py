@@ -10,6 +10,8 @@ from thimble.codec.codebook import halves_of
 __all__ = ["find_scales"]
 
 _LARGEST = 127
+# Products of a scale below this one are finite.
+_LARGEST_SCALE = np.float32(2.0**120)
 
 
 def find_scales(patterns: NDArray[Any], channels: int) -> tuple[bytes, NDArray[np.uint8]] | None:
@@ -28,8 +30,10 @@ def find_scales(patterns: NDArray[Any], channels: int) -> tuple[bytes, NDArray[n
     Source: Jacob et al., 2018, "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference", section 2.1; symmetric and by channel.
     """
+    if not len(patterns):
+        return None
     weights = patterns.view("<f4").reshape(-1, channels)
-    if weights.size < 2 * channels or not np.isfinite(weights).all():
+    if weights.size < 2 * channels or not (np.abs(weights) < _LARGEST_SCALE).all():
         return None
     peaks = np.abs(weights).max(axis=0)
     exact = np.zeros(channels, bool)
@@ -55,6 +59,8 @@ def _integers(weights: NDArray[np.float32], scales: NDArray[np.float32]) -> NDAr
 
 def _reproduces(weights: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return for each channel whether integers times scale give its weights bit for bit."""
-    products = _integers(weights, scales).astype(np.float32) * scales
+    # The largest weight may be an infinity away from 127 times a scale rounded up.
+    with np.errstate(over="ignore"):
+        products = _integers(weights, scales).astype(np.float32) * scales
     same: NDArray[np.bool_] = (products.view("<u4") == weights.view("<u4")).all(axis=0)
     return same

@@ -16,6 +16,7 @@ __all__ = [
     "STORED",
     "Bits",
     "Stream",
+    "entropy_bytes",
     "high_bytes",
     "histogram",
     "low_bytes",
@@ -137,6 +138,11 @@ def histogram(symbols: NDArray[Any], alphabet: int) -> NDArray[np.uint64]:
         address_of(symbols), symbols.itemsize, len(symbols), address_of(counts), len(counts)
     )
     return counts[:alphabet]
+
+
+def entropy_bytes(counts: NDArray[np.uint64]) -> int:
+    """Return the bytes of symbols with these counts by their entropy: no table needs fewer."""
+    return int(LIBRARY.th_entropy_bits(address_of(counts), len(counts))) // 8
 
 
 def plan_counts(counts: NDArray[np.uint64]) -> Plan:

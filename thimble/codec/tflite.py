@@ -11,6 +11,9 @@ from thimble.stage import BadInput
 
 __all__ = ["WeightBuffer", "find_buffers"]
 
+# What may be read of vectors, in bytes of the file: a writer may share some, an attacker makes them
+# overlap until they multiply.
+_MOST_SHARED = 4
 # Shorter buffers stay in the skeleton: their row in the index would cost more than it saves.
 _SMALLEST_BYTES = 64
 _DTYPES = {
@@ -64,7 +67,8 @@ def find_buffers(tflite: bytes) -> list[WeightBuffer]:
         return _find(_Flatbuffer(tflite))
     except (struct.error, IndexError, UnicodeDecodeError):
         raise BadInput(
-            f"The TFLite file of {len(tflite)} bytes is damaged: an offset points outside it. "
+            f"The TFLite file of {len(tflite)} bytes is damaged: an offset points outside it, or "
+            "its vectors overlap. "
             "Convert the model again."
         ) from None
 
@@ -75,6 +79,7 @@ class _Flatbuffer:
     def __init__(self, data: bytes) -> None:
         """Read from `data`."""
         self.data = data
+        self._left = _MOST_SHARED * len(data)
 
     def number(self, form: str, place: int) -> int:
         """Return an integer at an offset."""
@@ -111,9 +116,17 @@ class _Flatbuffer:
             raise IndexError(start)
         return start + 4, length
 
+    def read_vector(self, table: int, slot: int, item_bytes: int) -> tuple[int, int]:
+        """Return a vector whose items are going to be read; all of them are charged."""
+        start, length = self.vector(table, slot, item_bytes)
+        self._left -= length * item_bytes
+        if self._left < 0:
+            raise IndexError(start)
+        return start, length
+
     def tables(self, table: int, slot: int) -> list[int]:
         """Return the offsets of a vector of tables."""
-        start, length = self.vector(table, slot, 4)
+        start, length = self.read_vector(table, slot, 4)
         return [self.follow(start + 4 * item) for item in range(length)]
 
 
@@ -153,8 +166,8 @@ def _describe(file: _Flatbuffer, tensor: int, start: int, size: int) -> WeightBu
     dtype = _DTYPES.get(file.scalar(tensor, 1, "<b"), "uint8")
     if size % _ITEM_BYTES.get(dtype, 1):
         dtype = "uint8"
-    name_start, name_size = file.vector(tensor, 3, 1)
-    shape_start, dimensions = file.vector(tensor, 0, 4)
+    name_start, name_size = file.read_vector(tensor, 3, 1)
+    shape_start, dimensions = file.read_vector(tensor, 0, 4)
     shape = tuple(file.number("<i", shape_start + 4 * axis) for axis in range(dimensions))
     name = file.data[name_start : name_start + name_size].decode("utf-8", "replace")
     return WeightBuffer(start, size, dtype, name, shape)

@@ -4,6 +4,9 @@
 
 enum { PATTERNS = 0, HALF = 1, RANGE = 2, ASCENDING = 3, ZERO_ASCENDING = 4, MAX_ENTRIES = 65536 };
 
+/* The pattern of 2^120 as float32. */
+static const uint32_t LARGEST_SCALE = (120 + 127) << 23;
+
 int th_is_half_nan(uint32_t half) {
     return (half & 0x7FFF) > 0x7C00;
 }
@@ -46,7 +49,7 @@ static int read_ascending(uint8_t *items, uint64_t count, th_cursor *cursor) {
         TH_TRY(th_take(cursor, 1, &bytes));
         low = *bytes;
         if (low > 15) {
-            return TH_UNKNOWN;
+            return TH_CODEBOOK;
         }
     }
     th_bits bits = {cursor, 0, 0};
@@ -109,12 +112,16 @@ static int read_scales(th_book *book, th_cursor *cursor, uint64_t channels) {
     if (book->scales == NULL) {
         return TH_MEMORY;
     }
-    if (size == 4) {
-        memcpy(book->scales, bytes, channels * 4);
-        return TH_OK;
-    }
     for (uint64_t i = 0; i < channels; i++) {
-        TH_TRY(put_half(book->scales + 4 * i, th_u16(bytes + 2 * i)));
+        uint8_t *scale = book->scales + 4 * i;
+        if (size == 4) {
+            memcpy(scale, bytes + 4 * i, 4);
+        } else {
+            TH_TRY(put_half(scale, th_u16(bytes + 2 * i)));
+        }
+        if ((th_unsigned(scale, 4) & 0x7FFFFFFF) >= LARGEST_SCALE) {
+            return TH_CODEBOOK; /* its products may not be finite */
+        }
     }
     return TH_OK;
 }
@@ -135,8 +142,15 @@ int th_book_read(th_book *book, th_cursor *cursor, const th_row *row) {
     if (book->entries > MAX_ENTRIES || (book->entries == 0 && (row->elements || form != PATTERNS))) {
         return TH_CODEBOOK;
     }
-    if (width != 4 && (form == HALF || form >= ASCENDING)) {
+    if (form == RANGE && (width != 1 || book->entries > 256)) {
         return TH_CODEBOOK;
+    }
+    int halves = form == HALF || form >= ASCENDING;
+    if (halves && (!row->floats || row->values == TH_SCALED)) {
+        return TH_CODEBOOK;
+    }
+    if (row->index_width && book->entries > (uint64_t)1 << (8 * row->index_width)) {
+        return TH_CODEBOOK; /* more entries than the indices can name */
     }
     book->items = malloc(book->entries * width + 1);
     if (book->items == NULL) {

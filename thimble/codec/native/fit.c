@@ -1,8 +1,9 @@
 #include "fit.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
-enum { MAX_SWEEPS = 3, FULL_CURVE = 512, REFINE_WORK = 1 << 15 };
+enum { MAX_SWEEPS = 2, FULL_CURVE = 512, REFINE_WORK = 1 << 12 };
 
 typedef struct {
     const uint64_t *counts;
@@ -27,12 +28,13 @@ uint32_t th_log2(uint64_t value) {
     return whole << 10 | fraction;
 }
 
-/* log2 of a frequency, from a table that is made once (a race writes equal values). */
+/* log2 of a frequency, from a table that is made once (threads write equal values). */
 static uint32_t frequency_log2(uint32_t frequency) {
-    static uint32_t known[1 << TH_MAX_SCALE];
-    uint32_t found = known[frequency];
+    static _Atomic uint32_t known[1 << TH_MAX_SCALE];
+    uint32_t found = atomic_load_explicit(&known[frequency], memory_order_relaxed);
     if (found == 0 && frequency > 1) {
-        found = known[frequency] = th_log2(frequency);
+        found = th_log2(frequency);
+        atomic_store_explicit(&known[frequency], found, memory_order_relaxed);
     }
     return found;
 }
@@ -102,14 +104,14 @@ static void draw_curve(const fit_case *fit, const uint64_t *sums, th_curve *curv
 
 /* Move single knots while that helps. */
 static uint64_t refine(fit_case *fit, th_curve *curve, uint64_t cost) {
-    static const int32_t MOVES[4] = {-1, 1, -2, 2};
+    static const int32_t MOVES[2] = {-1, 1};
     if (curve->knots < 2 || (uint64_t)curve->knots * fit->alphabet > REFINE_WORK) {
         return cost;
     }
     for (int sweep = 0, moved = 1; moved && sweep < MAX_SWEEPS; sweep++) {
         moved = 0;
         for (uint32_t knot = 0; knot < curve->knots; knot++) {
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 2; i++) {
                 curve->levels[knot] += MOVES[i];
                 uint64_t found = whole_cost(fit, curve);
                 if (found < cost) {
@@ -146,7 +148,7 @@ static uint64_t try_curve(fit_case *fit, const uint64_t *sums, th_curve *best, u
 }
 
 static uint64_t search_curves(fit_case *fit, const uint64_t *sums, th_curve *best) {
-    static const uint32_t KNOTS[] = {2, 3, 4, 5, 6, 7, 9, 11, 13, 17, 21, 25, 33, 49, 65, 97, 129};
+    static const uint32_t KNOTS[] = {2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129};
     uint64_t cost = try_curve(fit, sums, best, UINT64_MAX, 1, 0, 0);
     uint64_t flat = cost;
     for (uint32_t i = 0; i < sizeof KNOTS / sizeof *KNOTS; i++) {
@@ -155,16 +157,16 @@ static uint64_t search_curves(fit_case *fit, const uint64_t *sums, th_curve *bes
             break;
         }
         cost = try_curve(fit, sums, best, cost, KNOTS[i], 0, 1);
-        cost = try_curve(fit, sums, best, cost, KNOTS[i], 0, 2);
     }
-    for (uint32_t knots = 4; knots <= 28 && fit->alphabet > 8; knots++) {
+    for (uint32_t knots = 5; knots <= 28 && fit->alphabet > 32; knots += knots / 4) {
         cost = try_curve(fit, sums, best, cost, knots, 1, 1);
-        cost = try_curve(fit, sums, best, cost, knots, 1, 2);
     }
     if (fit->alphabet <= FULL_CURVE) {
-        for (uint32_t resolution = 0; resolution < 4; resolution++) {
-            cost = try_curve(fit, sums, best, cost, fit->alphabet, 0, resolution);
-        }
+        cost = try_curve(fit, sums, best, cost, fit->alphabet, 0, 1);
+    }
+    uint32_t knots = best->knots, spacing = best->spacing;
+    for (uint32_t resolution = 0; knots > 1 && resolution < 4; resolution += 1 + !resolution) {
+        cost = try_curve(fit, sums, best, cost, knots, spacing, resolution);
     }
     return refine(fit, best, cost);
 }

@@ -1,10 +1,7 @@
-/* An empty Python module: it makes setuptools build and install the library that ctypes loads. */
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
+/* setuptools builds Python modules, and some linkers want a module's entry point. Nothing imports
+ * this one: ctypes loads the library, so that no header of Python is needed to build it. */
+void *PyInit__native(void);
 
-static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_native", NULL, -1, NULL,
-                                    NULL,                  NULL,      NULL, NULL};
-
-PyMODINIT_FUNC PyInit__native(void) {
-    return PyModule_Create(&MODULE);
+void *PyInit__native(void) {
+    return (void *)0;
 }

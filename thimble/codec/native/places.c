@@ -12,10 +12,13 @@ static int open_gaps(th_places *places, th_cursor *cursor, th_row *row, const th
     TH_TRY(th_varint(cursor, &places->escapes));
     TH_TRY(th_varint(cursor, &number));
     uint64_t most = places->escapes ? 12 : TH_MAX_ALPHABET;
-    if (number < 1 || number > most || places->escapes > row->elements) {
+    if (number < 1 || number > most) {
         return TH_COUNT;
     }
     uint32_t alphabet = places->escapes ? 1u << number : (uint32_t)number;
+    if (places->escapes && places->escapes > (row->elements - row->kept) / (alphabet - 1)) {
+        return TH_COUNT;
+    }
     places->escape = places->escapes ? alphabet - 1 : NO_ESCAPE;
     places->symbols_left = row->kept + places->escapes;
     return th_symbols_open(&places->stream, cursor, places->symbols_left, alphabet, pool, row, 0);

@@ -150,6 +150,21 @@ int th_plan_from_table(const uint8_t *table, uint64_t size, uint32_t coder, uint
                             : th_read_lengths(&cursor, alphabet, plan->codes);
 }
 
+/* Bits of symbols with these counts by their entropy: no table codes them in fewer. */
+uint64_t th_entropy_bits(const uint64_t *counts, uint32_t alphabet) {
+    uint64_t total = 0, cost = 0;
+    for (uint32_t s = 0; s < alphabet; s++) {
+        total += counts[s];
+    }
+    uint32_t log_total = total ? th_log2(total) : 0;
+    for (uint32_t s = 0; s < alphabet; s++) {
+        if (counts[s]) {
+            cost += counts[s] * (log_total - th_log2(counts[s]));
+        }
+    }
+    return cost / TH_COST_UNIT;
+}
+
 /* Bits of a payload with the plan's table; UINT64_MAX if it lacks a symbol. */
 uint64_t th_cost_bits(const th_plan *plan, const uint64_t *counts) {
     uint64_t cost = 0;

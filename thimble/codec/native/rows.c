@@ -12,18 +12,29 @@ typedef struct {
     uint8_t chunk[TH_CHUNK * 8];
 } th_work;
 
+/* Whether items are entries of a codebook as they are. */
+static int has_entries(const th_row *row) {
+    return row->values == TH_CODEBOOK_VALUES || row->values == TH_GROUPED;
+}
+
 static int check_row(const th_row *row) {
-    int known = row->positions <= TH_BITMAP && row->values <= TH_SCALED;
-    int floats = row->values == TH_HALF || row->values == TH_SCALED;
-    if (!known || (floats && row->width != 4)) {
+    int known = row->positions <= TH_BITMAP && row->values <= TH_GROUPED;
+    int halves = row->values == TH_HALF || row->values == TH_SCALED;
+    if (!known || (halves && !row->floats)) {
         return TH_UNKNOWN;
     }
     int wide = row->width == 1 || row->width == 2 || row->width == 4 || row->width == 8;
     int fits = row->elements <= (uint64_t)1 << 60 && row->index_width <= 2;
+    if (row->floats && row->width != 4) {
+        fits = 0;
+    }
+    if (row->index_width && (!has_entries(row) || row->indices == NULL)) {
+        fits = 0;
+    }
     if (row->values == TH_SCALED && (!row->channels || row->elements % row->channels)) {
         fits = 0;
     }
-    if (row->out == NULL && (row->values != TH_CODEBOOK_VALUES || !row->index_width)) {
+    if (row->out == NULL && (!has_entries(row) || !row->index_width)) {
         fits = 0;
     }
     return wide && fits ? TH_OK : TH_COUNT;
@@ -139,7 +150,7 @@ static int decode_kept(th_work *work, th_row *row) {
 }
 
 static int give_codebook(const th_work *work, const th_row *row) {
-    if (row->codebook == NULL || row->values != TH_CODEBOOK_VALUES) {
+    if (row->codebook == NULL || !has_entries(row)) {
         return TH_OK;
     }
     if (row->entries > row->codebook_room) {

@@ -110,7 +110,11 @@ static int open_states(th_stream *stream) {
     }
     for (uint32_t i = 0; i < stream->states; i++, stream->at += bytes) {
         stream->state[i] = th_unsigned(stream->at, bytes);
-        if (stream->states == 4 && stream->state[i] < LOWEST) {
+        uint64_t least = size <= ONE_STATE_BYTES ? 0 : LOWEST;
+        if (stream->states == 1 && bytes && (size <= ONE_STATE_BYTES || bytes == ONE_STATE_BYTES)) {
+            least = (uint64_t)1 << (8 * (bytes - 1)); /* the highest byte is needed */
+        }
+        if (stream->state[i] < least) {
             return TH_STREAM;
         }
     }

@@ -92,6 +92,7 @@ void th_curve_frequencies(const th_curve *curve, uint32_t alphabet, uint32_t sca
 }
 
 int th_read_curve(th_cursor *cursor, uint32_t alphabet, th_curve *curve) {
+    const uint8_t *start = cursor->at;
     uint64_t knots;
     TH_TRY(th_varint(cursor, &knots));
     if (knots < 1 || knots > alphabet) {
@@ -123,6 +124,10 @@ int th_read_curve(th_cursor *cursor, uint32_t alphabet, th_curve *curve) {
             return TH_TABLE;
         }
         curve->levels[knot] = level;
+    }
+    /* Each stream that names a table of the pool reads it again: a long one would multiply. */
+    if (cursor->at - start > TH_MAX_TABLE_BYTES) {
+        return TH_TABLE;
     }
     return th_bits_end(&bits);
 }

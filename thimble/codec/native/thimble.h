@@ -26,7 +26,7 @@ enum th_fault {
 };
 
 enum th_positions { TH_DENSE = 0, TH_GAP = 1, TH_BITMAP = 2 };
-enum th_values { TH_RAW = 0, TH_HALF = 1, TH_PLANES = 2, TH_CODEBOOK_VALUES = 3, TH_SCALED = 4 };
+enum th_values { TH_RAW = 0, TH_HALF = 1, TH_PLANES = 2, TH_CODEBOOK_VALUES = 3, TH_SCALED = 4, TH_GROUPED = 5 };
 enum th_coder { TH_CONSTANT = 0, TH_STORED = 1, TH_HUFFMAN = 2, TH_RANS = 3 };
 
 enum {
@@ -60,14 +60,14 @@ typedef struct {
     uint8_t *indices;
     uint8_t *codebook;       /* room for `codebook_room` items, or NULL */
     uint64_t codebook_room;
+    uint32_t floats;         /* 1 if items are float32: halves and scales stand for nothing else */
     /* Filled in by the decoder: */
+    uint32_t coders;         /* bit set of 1 << th_coder */
     uint64_t kept;
     uint64_t entries;
     uint64_t codebook_bytes; /* with scales */
     uint64_t table_bytes;
     uint64_t payload_bytes;
-    uint32_t coders;         /* bit set of 1 << th_coder */
-    uint32_t reserved;
 } th_row;
 
 int th_index_pool(const uint8_t *data, uint64_t size, uint32_t *starts, uint64_t room,
@@ -92,9 +92,17 @@ uint64_t th_split_gaps(const uint8_t *symbols, uint32_t width, uint64_t count, u
 uint64_t th_gap_symbols(const uint32_t *gaps, uint64_t kept, uint32_t bits, uint16_t *symbols);
 int th_distinct(const uint8_t *items, uint32_t width, uint64_t count, uint32_t room,
                 uint64_t *entries, uint16_t *symbols);
+void th_channel_histogram(const uint8_t *symbols, uint32_t width, uint64_t count, uint64_t stride,
+                          uint32_t channels, uint32_t alphabet, uint32_t *counts);
+uint64_t th_group_channels(const uint32_t *counts, uint32_t channels, uint32_t alphabet,
+                           uint32_t groups, uint8_t *members);
+uint64_t th_kept_groups(const uint8_t *symbols, uint32_t width, uint64_t count, uint64_t stride,
+                        uint32_t channels, uint32_t skipped, const uint8_t *members,
+                        uint8_t *groups); /* room for one more than are kept */
 int th_plan_stream(const uint64_t *counts, uint32_t alphabet, th_plan *plan);
 int th_plan_from_table(const uint8_t *table, uint64_t size, uint32_t coder, uint32_t alphabet,
                        uint32_t scale, th_plan *plan);
+uint64_t th_entropy_bits(const uint64_t *counts, uint32_t alphabet);
 uint64_t th_cost_bits(const th_plan *plan, const uint64_t *counts);
 uint64_t th_encode_stream(const th_plan *plan, uint32_t states, const uint16_t *symbols,
                           uint64_t count, uint8_t *out, uint64_t room);

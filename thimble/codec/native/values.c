@@ -27,11 +27,14 @@ int th_items_open(th_items *items, th_cursor *cursor, th_row *row, const th_pool
         if (row->kept == 0) {
             return TH_OK;
         }
-        items->stream_count = 1;
         uint64_t alphabet = items->book->entries - (row->positions != TH_DENSE);
         if (alphabet == 0) {
             return TH_CODEBOOK;
         }
+        if (row->values == TH_GROUPED) {
+            return th_groups_open(&items->groups, cursor, row, (uint32_t)alphabet, pool);
+        }
+        items->stream_count = 1;
         return th_symbols_open(&items->streams[0], cursor, row->kept, (uint32_t)alphabet, pool,
                                row, 1);
     }
@@ -60,9 +63,11 @@ static int read_planes(th_items *items, uint8_t *out, uint64_t count) {
 }
 
 /* Turn symbols to indices: kept elements never use the skipped entry. */
-static int read_indices(th_items *items, uint64_t count) {
+static int read_indices(th_items *items, const uint64_t *places, uint64_t count) {
     uint16_t *symbols = items->symbols;
-    TH_TRY(th_symbols_read(&items->streams[0], symbols, count));
+    TH_TRY(items->row->values == TH_GROUPED
+               ? th_groups_read(&items->groups, places, symbols, count)
+               : th_symbols_read(&items->streams[0], symbols, count));
     if (items->row->positions != TH_DENSE) {
         uint16_t skipped = (uint16_t)items->skipped;
         for (uint64_t i = 0; i < count; i++) {
@@ -117,11 +122,11 @@ int th_items_read(th_items *items, const uint64_t *places, uint8_t *out, uint64_
     case TH_PLANES:
         return read_planes(items, out, count);
     case TH_SCALED:
-        TH_TRY(read_indices(items, count));
+        TH_TRY(read_indices(items, places, count));
         scale_up(items, places, out, count);
         return TH_OK;
     default:
-        TH_TRY(read_indices(items, count));
+        TH_TRY(read_indices(items, places, count));
         if (out) {
             look_up(items, out, count);
         }
@@ -133,11 +138,12 @@ int th_items_end(const th_items *items) {
     for (uint32_t i = 0; i < items->stream_count; i++) {
         TH_TRY(th_symbols_end(&items->streams[i]));
     }
-    return TH_OK;
+    return th_groups_end(&items->groups);
 }
 
 void th_items_close(th_items *items) {
     for (uint32_t i = 0; i < 8; i++) {
         th_symbols_close(&items->streams[i]);
     }
+    th_groups_close(&items->groups);
 }

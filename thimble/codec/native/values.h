@@ -2,6 +2,7 @@
 #ifndef THIMBLE_VALUES_H
 #define THIMBLE_VALUES_H
 
+#include "groups.h"
 #include "rows.h"
 
 typedef struct {
@@ -11,6 +12,7 @@ typedef struct {
     const uint8_t *plain;   /* raw and half */
     th_symbols streams[8];  /* planes; the first alone for a codebook */
     uint32_t stream_count;
+    th_groups groups;
     uint16_t symbols[TH_CHUNK];
 } th_items;
 
