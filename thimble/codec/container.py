@@ -17,7 +17,7 @@ from thimble.codec.errors import (
     TooLarge,
     Truncated,
 )
-from thimble.codec.row_decoder import inflate
+from thimble.codec.packing import deflate, inflate
 from thimble.codec.signing import SIGNATURE_BYTES, Sign
 from thimble.stage import BadInput
 
@@ -116,8 +116,7 @@ def pack(
         BadInput: If the index holds something that JSON cannot, such as NaN.
     """
     text = _canonical_json(index)
-    engine = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
-    stored = engine.compress(text) + engine.flush()
+    stored = deflate(text)
     checks = b"".join(zlib.crc32(data).to_bytes(CHECK_BYTES, "little") for data, _ in rows)
     front = stored + checks + pool
     parts, place = [], HEADER_BYTES + len(front)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from thimble.codec.container import DEFAULT_LIMIT, whole_number
 from thimble.codec.errors import BadChecksum, CorruptPackage, TooLarge
-from thimble.codec.kinds import DEFLATE
+from thimble.codec.kinds import DEFLATE, LZMA
 from thimble.codec.native_library import address_of, as_bytes
 from thimble.codec.reader import Package, index_list, values_of
 from thimble.codec.row_decoder import DecodedRow
@@ -130,7 +130,7 @@ def _places(package: Package, size: int) -> list[tuple[int, int]]:
     """Return where each buffer begins and ends in the TFLite file."""
     rows = package.rows
     plain = bool(rows) and rows[0].dtype == "uint8" and len(rows[0].shape) == 1
-    if not plain or rows[0].kind not in {DEFLATE, PLAIN} or rows[0].skip:
+    if not plain or rows[0].kind not in {DEFLATE, LZMA, PLAIN} or rows[0].skip:
         raise CorruptPackage("The first row is not a TFLite skeleton. Get the package again.")
     places, place = [], 0
     for row in rows[1:]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from thimble.codec.codebook import MAX_ENTRIES
 from thimble.codec.container import pack
-from thimble.codec.kinds import DEFLATE, DTYPES, INDEX_DTYPES, patterns_of
+from thimble.codec.kinds import DTYPES, INDEX_DTYPES, patterns_of
+from thimble.codec.packing import pack_bytes
 from thimble.codec.pool import share_tables
 from thimble.codec.row_encoder import EncodedRow, plan_row
 from thimble.codec.rows import MAX_DIMENSIONS, PLAIN, ArrayRow
@@ -104,9 +105,9 @@ def _shape_of(buffer: WeightBuffer, elements: int) -> tuple[int, ...]:
 
 def _skeleton_row(skeleton: bytes) -> tuple[ArrayRow, bytes]:
     """Return the row of a TFLite skeleton and its bytes."""
-    engine = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
-    deflated = engine.compress(skeleton) + engine.flush()
-    kind, data = (DEFLATE, deflated) if len(deflated) < len(skeleton) else (PLAIN, skeleton)
+    kind, data = pack_bytes(skeleton)
+    if len(data) >= len(skeleton):
+        kind, data = PLAIN, skeleton
     return ArrayRow((len(skeleton),), kind, len(data), "uint8"), data
 
 

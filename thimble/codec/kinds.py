@@ -12,6 +12,7 @@ __all__ = [
     "DTYPES",
     "INDEX_DTYPES",
     "KINDS",
+    "LZMA",
     "POSITIONS",
     "VALUES",
     "WITH_ENTRIES",
@@ -36,7 +37,8 @@ INDEX_DTYPES = ("uint8", "uint16")
 # In the order of their numbers in native/thimble.h.
 POSITIONS = ("dense", "gap", "bitmap")
 VALUES = ("raw", "half", "planes", "codebook", "scaled", "grouped")
-DEFLATE = "deflate"
+# Kinds of bytes that are no weights.
+DEFLATE, LZMA = "deflate", "lzma"
 KINDS = {
     f"{place}-{value}": (first, second)
     for first, place in enumerate(POSITIONS)

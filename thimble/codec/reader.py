@@ -200,15 +200,7 @@ def _rows(index: dict[str, Any], header: Header, limit: int) -> list[ArrayRow]:
             f"The index has {len(found)} rows, the header says {header.rows}. Get it again."
         )
     rows = [ArrayRow.from_json(row, limit) for row in found]
-    tensors = len(index_list(index, "tensors")) if header.kind == "model" else 0
-    for number, row in enumerate(rows):
-        implied = bool(row.indices or row.mask) and number >= tensors
-        if implied or (row.skip and header.kind == "model"):
-            raise CorruptPackage(
-                f"Row {number} has fields that only rows of another list have. Get it again."
-            )
-    for row in rows:
-        _check_fields(row, header.kind)
+    _check_fields(rows, len(index_list(index, lists[0])), header.kind)
     total = sum(row.decoded_bytes for row in rows)
     if total > limit:
         raise TooLarge(
@@ -218,14 +210,22 @@ def _rows(index: dict[str, Any], header: Header, limit: int) -> list[ArrayRow]:
     return rows
 
 
-def _check_fields(row: ArrayRow, kind: str) -> None:
-    """Check that a row has the fields of its kind of package and no others."""
-    buffer = row.name or row.indices or row.mask
-    if (kind == "model" and (row.skip or not row.name)) or (kind == "tflite" and buffer):
-        raise CorruptPackage(
-            f"The row {row.name[:40]!r} does not belong in a package of kind {kind}: a tensor has "
-            "a name and no skip, a buffer no name, indices or mask. Get the package again."
-        )
+def _check_fields(rows: Sequence[ArrayRow], first: int, kind: str) -> None:
+    """Check that rows have the fields of their list and no others; `first` are in the first."""
+    names = set()
+    for number, row in enumerate(rows):
+        tensor = kind == "model" and number < first
+        implied = bool(row.indices or row.mask) and not tensor
+        if implied or (kind == "model" and (row.skip or not row.name)):
+            raise CorruptPackage(
+                f"Row {number} has fields that only rows of another list have, or no name. Get the "
+                "package again."
+            )
+        if kind == "tflite" and row.name:
+            raise CorruptPackage(f"Row {number} is a buffer, but has a name. Get it again.")
+        if row.name and (tensor, row.name) in names:
+            raise CorruptPackage(f"The array name {row.name[:40]!r} occurs twice. Get it again.")
+        names.add((tensor, row.name))
 
 
 def _starts(rows: Sequence[ArrayRow], header: Header, data: memoryview) -> list[int]:

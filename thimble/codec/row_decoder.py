@@ -2,7 +2,6 @@
 
 import ctypes
 import math
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thimble.codec.errors import CorruptPackage, NewerVersion
-from thimble.codec.kinds import DEFLATE, DTYPES, KINDS, WITH_ENTRIES
+from thimble.codec.kinds import DEFLATE, DTYPES, KINDS, LZMA, WITH_ENTRIES
 from thimble.codec.native_library import LIBRARY, Pool, Row, address_of, as_bytes
+from thimble.codec.packing import unpack_bytes
 
-__all__ = ["CODERS", "DecodedRow", "TablePool", "decode_indices", "decode_row", "inflate"]
+__all__ = ["CODERS", "DecodedRow", "TablePool", "decode_indices", "decode_row"]
 
 CODERS = ("constant", "stored", "huffman", "rans")
 _UNKNOWN = 11
@@ -100,7 +100,7 @@ def decode_row(
     """Decode the bytes of a row.
 
     Args:
-        kind: One of `KINDS`, or `deflate`.
+        kind: One of `KINDS`, `deflate` or `lzma`.
         data: All bytes of the row; their checksum holds.
         shape: Of the array; its size was checked against the caller's limit.
         dtype: Of the items: one of `DTYPES`.
@@ -113,8 +113,8 @@ def decode_row(
         NewerVersion: If it uses a coder or form that this reader does not know.
     """
     elements, width = math.prod(shape), DTYPES[dtype]
-    if kind == DEFLATE:
-        plain = as_bytes(inflate(data, elements * width))
+    if kind in {DEFLATE, LZMA}:
+        plain = as_bytes(unpack_bytes(kind, data, elements * width))
         if out is not None:
             ctypes.memmove(address_of(out), address_of(plain), len(plain))
         return DecodedRow(plain.view(f"<u{width}"), payload_bytes=len(data))
@@ -187,24 +187,6 @@ def decode_indices(kind: str, data: bytes, elements: int, dtype: str) -> NDArray
     )
     _check(LIBRARY.th_decode_row(ctypes.byref(row), None), f"A row of kind {kind}")
     return indices
-
-
-def inflate(stored: bytes | memoryview, size: int) -> bytes:
-    """Inflate raw deflate to exactly `size` bytes; never more are made.
-
-    Raises:
-        CorruptPackage: If the bytes are damaged, end elsewhere, or give another size.
-    """
-    engine = zlib.decompressobj(-15)
-    try:
-        raw = engine.decompress(stored, size + 1)
-    except zlib.error as error:
-        raise CorruptPackage(f"Deflated bytes do not inflate ({error}). Get it again.") from None
-    if not engine.eof or engine.unused_data or len(raw) != size:
-        raise CorruptPackage(
-            f"Deflated bytes do not give exactly {size} bytes at their end. Get the package again."
-        )
-    return raw
 
 
 def _check(fault: int, what: str) -> None:

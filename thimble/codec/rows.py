@@ -6,7 +6,7 @@ from typing import Any
 
 from thimble.codec.container import whole_number
 from thimble.codec.errors import CorruptPackage, NewerVersion
-from thimble.codec.kinds import DEFLATE, DTYPES, INDEX_DTYPES, KINDS, WITH_ENTRIES
+from thimble.codec.kinds import DEFLATE, DTYPES, INDEX_DTYPES, KINDS, LZMA, WITH_ENTRIES
 
 __all__ = ["MAX_DIMENSIONS", "PLAIN", "ArrayRow"]
 
@@ -21,7 +21,7 @@ class ArrayRow:
 
     Attributes:
         shape: Of the array; () for a scalar.
-        kind: How it is coded: one of `KINDS`, or `deflate`.
+        kind: How it is coded: one of `KINDS`, `deflate` or `lzma`.
         stored: Bytes of the row in the file.
         dtype: One of `DTYPES`.
         name: Empty for a TFLite buffer.
@@ -53,8 +53,8 @@ class ArrayRow:
     def decoded_bytes(self) -> int:
         """Bytes that decoding makes of the row, constraints included."""
         extra = DTYPES[self.indices] if self.indices else 0
-        # How long the codebook is, only the row says: as long as the indices can name.
-        book = self.width << 8 * extra if self.indices else 0
+        # How long the codebook is, only the row says; an entry takes at least a bit there.
+        book = self.width * min(1 << 8 * extra, 8 * self.stored) if self.indices else 0
         return self.elements * (self.width + extra + int(self.mask)) + book
 
     def to_json(self) -> dict[str, Any]:
@@ -85,9 +85,9 @@ class ArrayRow:
         if not isinstance(row, dict):
             raise CorruptPackage("A row of the index is not an object. Get the package again.")
         kind = _text(row, "kind")
-        if kind not in KINDS and kind != DEFLATE:
+        if kind not in KINDS and kind not in {DEFLATE, LZMA}:
             raise NewerVersion(
-                f"Array kind {kind[:40]!r} is unknown. This reader knows {DEFLATE}, "
+                f"Array kind {kind[:40]!r} is unknown. This reader knows {DEFLATE}, {LZMA}, "
                 f"{', '.join(KINDS)}: upgrade thimble."
             )
         dtype = _text(row, "dtype", "float32")
