@@ -65,10 +65,13 @@ def _rice_codes(distances: NDArray[np.int64]) -> bytes:
     """Return the parameter and the Rice codes of distances; nothing for none."""
     if not len(distances):
         return b""
-    costs = [int((distances >> low).sum()) + low * len(distances) for low in range(_MAX_RICE + 1)]
-    low = int(np.argmin(costs))
+    known = distances.tolist()
+    # The best parameter is near the logarithm of the mean: no other one can pay.
+    near = max(0, (sum(known) // len(known)).bit_length() - 1)
+    tried = range(max(0, near - 1), min(_MAX_RICE, near + 1) + 1)
+    low = min(tried, key=lambda low: sum(each >> low for each in known) + low * len(known))
     bits = Bits()
-    for distance in distances.tolist():
+    for distance in known:
         bits.rice(distance, low)
     return bytes([low]) + bits.data()
 

@@ -80,8 +80,11 @@ def encode_tflite(
     for buffer, end in zip(buffers, ends, strict=False):
         data = tflite[buffer.start : buffer.start + buffer.size]
         patterns = np.frombuffer(data, f"<u{DTYPES[buffer.dtype]}")
-        fields = {"shape": (len(patterns),), "dtype": buffer.dtype, "skip": buffer.start - end}
-        planned.append((fields, plan_row(patterns, buffer.dtype, _shape_of(buffer, len(patterns)))))
+        shape = _shape_of(buffer, len(patterns))
+        row = plan_row(patterns, buffer.dtype, shape)
+        # Only scales need the last dimension; elsewhere a flat shape takes fewer bytes.
+        shape = shape if row.kind.endswith("scaled") else (len(patterns),)
+        planned.append(({"shape": shape, "dtype": buffer.dtype, "skip": buffer.start - end}, row))
     pool = share_tables([stream for _, row in planned for stream in row.streams])
     stored = [row.data for _, row in planned]
     listed = [_row(fields, row, data) for (fields, row), data in zip(planned, stored, strict=True)]
@@ -100,7 +103,8 @@ def encode_tflite(
 
 def _shape_of(buffer: WeightBuffer, elements: int) -> tuple[int, ...]:
     """Return the shape that a TFLite tensor says, if it fits its buffer."""
-    return buffer.shape if math.prod(buffer.shape) == elements else (elements,)
+    whole = 0 < len(buffer.shape) <= MAX_DIMENSIONS and min(buffer.shape) > 0
+    return buffer.shape if whole and math.prod(buffer.shape) == elements else (elements,)
 
 
 def _skeleton_row(skeleton: bytes) -> tuple[ArrayRow, bytes]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thimble.codec.native_library import LIBRARY, MAX_ALPHABET, address_of
-from thimble.codec.stream_encoder import Stream, streams_of, varint
+from thimble.codec.stream_encoder import Stream, entropy_bytes, streams_of, varint
 
 __all__ = ["GapStream", "choose_gap_stream", "gap_symbols", "split_gaps"]
 
@@ -90,7 +90,7 @@ def gap_symbols(gaps: NDArray[np.uint32], bits: int) -> NDArray[np.uint16]:
 
 
 def choose_gap_stream(gaps: NDArray[Any]) -> GapStream:
-    """Choose the escape width with the fewest bytes, and of equals the narrowest.
+    """Choose the escape width with the fewest bytes by entropy, and of equals the narrowest.
 
     Args:
         gaps: Skipped elements before each kept one, shape (kept,), at least one.
@@ -113,12 +113,9 @@ def choose_gap_stream(gaps: NDArray[Any]) -> GapStream:
     if longest < MAX_ALPHABET:
         widths.append(0)
     drafts = [(width, *_counts_of(values, counts, width)) for width in widths]
-    drafts.sort(key=lambda draft: _rough_bits(draft[2]))
-    choices = [
-        GapStream(gaps, width, escapes, table, streams_of(table))
-        for width, escapes, table in drafts[:2]
-    ]
-    return min(choices, key=lambda choice: (choice.cost_bytes, choice.bits))
+    drafts.sort(key=lambda draft: (_rough_bits(draft[2]), draft[0]))
+    width, escapes, table = drafts[0]
+    return GapStream(gaps, width, escapes, table, streams_of(table))
 
 
 def _counts_of(
@@ -136,6 +133,4 @@ def _counts_of(
 
 def _rough_bits(table: NDArray[np.uint64]) -> float:
     """Estimate the bits of symbols with these counts by their entropy."""
-    used = table[table > 0].astype(np.float64)
-    entropy = float((used * np.log2(used.sum() / used)).sum())
-    return entropy + _TABLE_BITS * min(len(used), 24)
+    return 8 * entropy_bytes(table) + _TABLE_BITS * min(int(np.count_nonzero(table)), 24)

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thimble.codec.native_library import LIBRARY, address_of
-from thimble.codec.stream_encoder import Stream, histogram, streams_of, varint
+from thimble.codec.stream_encoder import Stream, entropy_bytes, histogram, streams_of, varint
 
 __all__ = ["Groups", "GroupsDraft", "draft_groups"]
 
 _NOTHING_SKIPPED = (1 << 32) - 1
 _PROBE = 4
+# Of the clustering: for choosing how many groups, and then for the best ones.
+_ROUNDS, _LAST_ROUNDS = 2, 8
 _FEWER = (3, 2)
 _MORE = (6, 8, 12, 16, 24, 32)
 _FEWEST_CHANNELS = 4
@@ -169,6 +171,8 @@ def draft_groups(
             worse += 1
             if cost < least:
                 members, least, worse = found, cost, 0
+    members, bits = _group(best, int(members.max()) + 1, _LAST_ROUNDS)
+    least = _rough_bits(best, members, bits)
     # Groups that lost all their channels are left out.
     _, renumbered = np.unique(members, return_inverse=True)
     members = renumbered.astype(np.uint8)
@@ -203,11 +207,11 @@ def _axes(
     return axes
 
 
-def _group(axis: _Axis, groups: int) -> tuple[NDArray[np.uint8], int]:
+def _group(axis: _Axis, groups: int, rounds: int = _ROUNDS) -> tuple[NDArray[np.uint8], int]:
     """Return the group of each channel, and the bits of all symbols by their group's entropy."""
     members = np.zeros(axis.channels, np.uint8)
     bits = LIBRARY.th_group_channels(
-        address_of(axis.counts), *axis.counts.shape, groups, address_of(members)
+        address_of(axis.counts), *axis.counts.shape, groups, rounds, address_of(members)
     )
     return members, int(bits)
 
@@ -220,7 +224,6 @@ def _rough_bits(axis: _Axis, members: NDArray[np.uint8], bits: int) -> float:
     return bits + tables + _entropy_bits(np.bincount(members))
 
 
-def _entropy_bits(counts: NDArray[Any]) -> float:
+def _entropy_bits(counts: NDArray[Any]) -> int:
     """Return the bits of symbols with these counts by their entropy."""
-    used = counts[counts > 0].astype(np.float64)
-    return float((used * np.log2(used.sum() / used)).sum()) if len(used) else 0.0
+    return 8 * entropy_bytes(np.ascontiguousarray(counts, np.uint64))

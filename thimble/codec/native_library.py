@@ -93,7 +93,7 @@ def _load() -> ctypes.CDLL:
         "th_gap_symbols": (size, [pointer, size, word, pointer]),
         "th_distinct": (ctypes.c_int, [pointer, word, size, word, pointer, pointer]),
         "th_channel_histogram": (None, [pointer, word, size, size, word, word, pointer]),
-        "th_group_channels": (size, [pointer, word, word, word, pointer]),
+        "th_group_channels": (size, [pointer, word, word, word, word, pointer]),
         "th_kept_groups": (
             size,
             [pointer, word, size, size, word, word, pointer, pointer],

@@ -13,6 +13,7 @@ from thimble.codec.codebook import derive_codebook, halves_of, store_codebook
 from thimble.codec.gaps import GapStream, choose_gap_stream, split_gaps
 from thimble.codec.groups import draft_groups
 from thimble.codec.kinds import patterns_of
+from thimble.codec.native_library import MAX_ALPHABET
 from thimble.codec.scales import find_scales
 from thimble.codec.stream_encoder import (
     Stream,
@@ -86,8 +87,9 @@ def encode_indices(
         indices: uint8 or uint16, shape (elements,), below entries.
         shape: Of the array; flat by default.
     """
-    entries = patterns_of(codebook)
-    return plan_row(entries[indices], "float32", shape or indices.shape, entries, indices)
+    shape = indices.shape if shape is None else shape
+    kind, make = _cheapest(_with_codebook(patterns_of(codebook), indices, "float32", shape))
+    return EncodedRow(kind, make())
 
 
 def plan_row(
@@ -304,7 +306,8 @@ class _Table:
         if self.shape is None:
             return "scaled", bound, lambda: _streams(counts, kept)
         draft = None
-        if grouped:
+        # A wider alphabet takes two streams, which groups do not know.
+        if grouped and len(self.counts) <= MAX_ALPHABET:
             draft = draft_groups(self.symbols, self.shape, len(self.counts), skipped)
         if draft is None or draft.rough_bytes >= bound:
             return "codebook", bound, lambda: _streams(counts, kept)

@@ -28,8 +28,9 @@ __all__ = [
 CONSTANT, STORED, HUFFMAN, RANS = range(4)
 # No coder of the format: a stream of one symbol is a number.
 SINGLE = 4
-# Four interleaved states decode faster but cost 16 bytes: for streams that hardly feel them.
-_FOUR_STATES_BITS = 8 * 4096
+_LEAST_SCALE = 8
+# Interleaved states decode faster but cost 3 bytes each: for streams that hardly feel them.
+_TWO_STATES_BITS, _FOUR_STATES_BITS = 8 * 768, 8 * 3072
 
 
 def varint(value: int) -> bytes:
@@ -106,17 +107,24 @@ class Stream:
                 bytes([STORED])
                 + self.symbols.astype("<u2" if plan.alphabet > 256 else "u1").tobytes()
             )
-        states = 4 if plan.coder == RANS and plan.cost_bits >= _FOUR_STATES_BITS else 1
+        doublings = int(plan.cost_bits >= _TWO_STATES_BITS) + int(
+            plan.cost_bits >= _FOUR_STATES_BITS
+        )
         room = int(plan.cost_bits) // 8 + count // 64 + 4096
         out = np.empty(room, np.uint8)
         size = LIBRARY.th_encode_stream(
-            ctypes.byref(plan), states, address_of(self.symbols), count, address_of(out), room
+            ctypes.byref(plan),
+            1 << doublings,
+            address_of(self.symbols),
+            count,
+            address_of(out),
+            room,
         )
         if size == 0:
             raise RuntimeError("a coded stream exceeds its estimate")
         form = plan.coder | (4 if self.shared is not None else 0)
         if plan.coder == RANS:
-            form |= (8 if states == 4 else 0) | plan.scale << 4
+            form |= doublings << 3 | (plan.scale - _LEAST_SCALE) << 5
         table = table_of(plan) if self.shared is None else varint(self.shared)
         return bytes([form]) + table + (b"" if last else varint(size)) + out[:size].tobytes()
 

@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-enum { MAX_ROUNDS = 8 };
-
 /* Count the symbols of each channel: element e is of channel e / stride % channels. */
 void th_channel_histogram(const uint8_t *symbols, uint32_t width, uint64_t count, uint64_t stride,
                           uint32_t channels, uint32_t alphabet, uint32_t *counts) {
@@ -114,19 +112,20 @@ static int move_channels(const uint32_t *counts, uint32_t channels, uint32_t alp
     return moved;
 }
 
-/* Group channels whose symbols are alike: Lloyd's iteration with bits as the distance.
+/* Group channels whose symbols are alike: at most `rounds` of Lloyd's iteration, with bits as the
+ * distance.
  *
  * Returns the bits of all symbols with the entropy of their group, UINT64_MAX without memory.
  * Source: Banerjee et al., 2005, "Clustering with Bregman divergences", algorithm 1. */
 uint64_t th_group_channels(const uint32_t *counts, uint32_t channels, uint32_t alphabet,
-                           uint32_t groups, uint8_t *members) {
+                           uint32_t groups, uint32_t rounds, uint8_t *members) {
     uint64_t cells = (uint64_t)groups * alphabet, cost = UINT64_MAX;
     uint64_t *sums = malloc(cells * sizeof *sums);
     uint32_t *prices = malloc(cells * sizeof *prices);
     if (sums && prices && start_groups(counts, channels, alphabet, groups, members) == TH_OK) {
-        for (int round = 0; round <= MAX_ROUNDS; round++) {
+        for (uint32_t round = 0; round <= rounds; round++) {
             cost = price_groups(counts, channels, alphabet, groups, members, sums, prices);
-            if (round == MAX_ROUNDS ||
+            if (round == rounds ||
                 !move_channels(counts, channels, alphabet, groups, prices, members)) {
                 break;
             }

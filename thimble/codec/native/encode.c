@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-enum { STATE_BYTES = 6 };
-static const uint64_t LOWEST = (uint64_t)1 << 32;
+enum { STATE_BYTES = 5 };
+static const uint64_t LOWEST = (uint64_t)1 << 24;
 
 void th_histogram(const uint8_t *symbols, uint32_t width, uint64_t count, uint64_t *counts,
                   uint32_t alphabet) {
@@ -147,17 +147,17 @@ static uint64_t put_states(const uint64_t *state, uint32_t states, const uint16_
 static uint64_t encode_rans(const th_plan *plan, uint32_t states, const uint16_t *symbols,
                             uint64_t count, uint8_t *out, uint64_t room) {
     uint32_t sums[TH_MAX_ALPHABET + 1] = {0};
-    uint64_t first = states == 4 ? LOWEST : 0, written = 0;
+    uint64_t first = states > 1 ? LOWEST : 0, written = 0;
     uint64_t state[4] = {first, first, first, first};
-    uint64_t words_room = room > 24 ? (room - 24) / 2 : 0;
+    uint64_t words_room = room > 20 ? (room - 20) / 2 : 0;
     uint16_t *words = malloc(words_room * sizeof *words + 2);
     for (uint32_t s = 0; s < plan->alphabet; s++) {
         sums[s + 1] = sums[s] + plan->codes[s];
     }
     for (uint64_t i = count; words && i-- > 0;) {
-        uint64_t *x = &state[states == 4 ? i % 4 : 0];
+        uint64_t *x = &state[i % states];
         uint32_t frequency = plan->codes[symbols[i]];
-        if (*x >= (uint64_t)frequency << (48 - plan->scale)) {
+        if (*x >= (uint64_t)frequency << (40 - plan->scale)) {
             if (written == words_room) {
                 free(words);
                 return 0;

@@ -171,7 +171,8 @@ static uint64_t search_curves(fit_case *fit, const uint64_t *sums, th_curve *bes
     return refine(fit, best, cost);
 }
 
-/* Larger tables decode slower: they must save at least one part in 256. */
+/* Larger tables decode slower: they must save at least one part in 256; smaller ones may cost a
+ * byte. */
 static uint64_t choose_scale(fit_case *fit, const th_curve *curve, uint64_t cost) {
     static const uint32_t SCALES[] = {8, 9, 10, 11, 13, 14, 15};
     uint32_t best = fit->scale;
@@ -183,9 +184,18 @@ static uint64_t choose_scale(fit_case *fit, const th_curve *curve, uint64_t cost
         fit->scale = SCALES[i];
         uint64_t found = whole_cost(fit, curve);
         uint64_t slack = SCALES[i] > best ? least / 256 : 0;
-        if (found + slack < least || (SCALES[i] < best && found <= least + least / 4096)) {
+        if (found + slack < least) {
             best = SCALES[i];
             least = found;
+        }
+    }
+    for (uint32_t i = 0; i < sizeof SCALES / sizeof *SCALES && SCALES[i] < best; i++) {
+        if (1u << SCALES[i] < 2 * fit->alphabet) {
+            continue;
+        }
+        fit->scale = SCALES[i];
+        if (whole_cost(fit, curve) <= least + least / 4096 + 8 * TH_COST_UNIT) {
+            best = SCALES[i];
         }
     }
     fit->scale = best;

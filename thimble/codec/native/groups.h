@@ -18,6 +18,8 @@ typedef struct {
     uint64_t stride;
     uint32_t channels;
     uint32_t count;
+    uint64_t run;     /* elements of `channel` that are read, where all are kept */
+    uint32_t channel;
     uint8_t *of_channel; /* the group of each channel */
     th_group *groups;
 } th_groups;

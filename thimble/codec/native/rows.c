@@ -116,6 +116,16 @@ static void scatter(const th_row *row, const th_work *work, uint64_t count) {
     }
 }
 
+static void copy_indices(const th_row *row, const th_work *work, uint64_t from, uint64_t count) {
+    const uint16_t *symbols = work->items.symbols;
+    for (uint64_t i = 0; row->index_width == 1 && i < count; i++) {
+        row->indices[from + i] = (uint8_t)symbols[i];
+    }
+    for (uint64_t i = 0; row->index_width == 2 && i < count; i++) {
+        th_put(row->indices + 2 * (from + i), 2, symbols[i]);
+    }
+}
+
 static void scatter_indices(const th_row *row, const th_work *work, uint64_t count) {
     const uint16_t *symbols = work->items.symbols;
     for (uint64_t i = 0; row->index_width == 1 && i < count; i++) {
@@ -131,7 +141,7 @@ static int decode_kept(th_work *work, th_row *row) {
     for (uint64_t done = 0; done < row->kept;) {
         uint64_t count = row->kept - done < TH_CHUNK ? row->kept - done : TH_CHUNK;
         if (dense) {
-            for (uint64_t i = 0; i < count; i++) {
+            for (uint64_t i = 0; row->values == TH_SCALED && i < count; i++) {
                 work->at[i] = done + i;
             }
         } else {
@@ -142,7 +152,11 @@ static int decode_kept(th_work *work, th_row *row) {
         if (!dense && row->out) {
             scatter(row, work, count);
         }
-        scatter_indices(row, work, count);
+        if (dense) {
+            copy_indices(row, work, done, count);
+        } else {
+            scatter_indices(row, work, count);
+        }
         done += count;
     }
     TH_TRY(th_places_end(&work->places));
@@ -160,11 +174,22 @@ static int give_codebook(const th_work *work, const th_row *row) {
     return TH_OK;
 }
 
+/* Everything is zero but the buffers, which are written before they are read. */
+static th_work *new_work(void) {
+    th_work *work = malloc(sizeof *work);
+    if (work != NULL) {
+        memset(&work->book, 0, sizeof work->book);
+        memset(&work->places, 0, offsetof(th_places, buffer));
+        memset(&work->items, 0, offsetof(th_items, symbols));
+    }
+    return work;
+}
+
 int th_decode_row(th_row *row, const th_pool *pool) {
     row->kept = row->entries = row->codebook_bytes = row->table_bytes = row->payload_bytes = 0;
     row->coders = 0;
     TH_TRY(check_row(row));
-    th_work *work = calloc(1, sizeof *work);
+    th_work *work = new_work();
     if (work == NULL) {
         return TH_MEMORY;
     }

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-enum { ONE_STATE_BYTES = 6 };
-static const uint64_t LOWEST = (uint64_t)1 << 32;
+enum { STATE_BYTES = 5 };
+static const uint64_t LOWEST = (uint64_t)1 << 24;
 
 /* Make the lookup table of rANS; few symbols do not pay for one and search the sums instead. */
 static int build_slots(th_stream *stream, const uint16_t *frequencies) {
@@ -98,20 +98,20 @@ static int load_table(th_stream *stream, th_cursor *cursor, int pooled, const th
 /* SPEC section 5, rANS payload: the states come first, the 16-bit words follow. */
 static int open_states(th_stream *stream) {
     uint64_t size = (uint64_t)(stream->end - stream->at);
-    uint32_t bytes = ONE_STATE_BYTES;
-    if (stream->states == 4) {
-        if (size % 2 || size < 4 * ONE_STATE_BYTES) {
+    uint32_t bytes = STATE_BYTES;
+    if (stream->states > 1) {
+        if (size < stream->states * STATE_BYTES || (size - stream->states * STATE_BYTES) % 2) {
             return TH_STREAM;
         }
-    } else if (size <= ONE_STATE_BYTES) {
+    } else if (size <= STATE_BYTES) {
         bytes = (uint32_t)size;
     } else {
-        bytes = ONE_STATE_BYTES - (uint32_t)(size % 2);
+        bytes = STATE_BYTES - (uint32_t)(size % 2 == 0);
     }
     for (uint32_t i = 0; i < stream->states; i++, stream->at += bytes) {
         stream->state[i] = th_unsigned(stream->at, bytes);
-        uint64_t least = size <= ONE_STATE_BYTES ? 0 : LOWEST;
-        if (stream->states == 1 && bytes && (size <= ONE_STATE_BYTES || bytes == ONE_STATE_BYTES)) {
+        uint64_t least = size <= STATE_BYTES ? 0 : LOWEST;
+        if (stream->states == 1 && bytes && (size <= STATE_BYTES || bytes == STATE_BYTES)) {
             least = (uint64_t)1 << (8 * (bytes - 1)); /* the highest byte is needed */
         }
         if (stream->state[i] < least) {
@@ -148,8 +148,11 @@ static int stream_open(th_stream *stream, th_cursor *cursor, uint64_t count, uin
     TH_TRY(th_take(cursor, 1, &form));
     stream->coder = *form & 3;
     figures->coders |= 1u << stream->coder;
-    stream->states = *form & 8 ? 4 : 1;
-    stream->scale = *form >> 4;
+    stream->states = 1u << (*form >> 3 & 3);
+    stream->scale = TH_MIN_SCALE + (*form >> 5);
+    if (stream->states > 4) {
+        return TH_UNKNOWN;
+    }
     if (stream->coder != TH_RANS && (*form >> 3 || (*form & 4 && stream->coder < TH_HUFFMAN))) {
         return TH_UNKNOWN;
     }
@@ -177,23 +180,12 @@ static inline uint64_t refill(const uint8_t **at, const uint8_t *end, uint64_t s
     return state;
 }
 
-static void read_one_state(th_stream *stream, uint16_t *out, uint64_t count) {
-    uint64_t x = stream->state[0], mask = ((uint64_t)1 << stream->scale) - 1;
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t entry = stream->slots[x & mask];
-        out[i] = (uint16_t)entry;
-        x = (entry >> 16 & 0xFFFF) * (x >> stream->scale) + (entry >> 32);
-        x = refill(&stream->at, stream->end, x);
-    }
-    stream->state[0] = x;
-}
-
 /* Binary search for the symbol of a slot, for streams too short for a table of slots. */
 static void read_by_search(th_stream *stream, uint16_t *out, uint64_t count) {
     const uint32_t *sums = stream->sums;
     uint64_t mask = ((uint64_t)1 << stream->scale) - 1;
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t *x = &stream->state[stream->states == 4 ? i % 4 : 0];
+        uint64_t *x = &stream->state[i % stream->states];
         uint32_t slot = (uint32_t)(*x & mask), low = 0, high = stream->alphabet;
         while (high - low > 1) {
             uint32_t middle = (low + high) / 2;
@@ -206,20 +198,35 @@ static void read_by_search(th_stream *stream, uint16_t *out, uint64_t count) {
     }
 }
 
-static void read_four_states(th_stream *stream, uint16_t *out, uint64_t count) {
+/* One symbol of each state. With two bytes left for each there is nothing to branch on: whether a
+ * state takes a word is as good as random, and a wrong guess costs more than the rest. */
+static inline void read_round(const uint64_t *slots, uint32_t scale, uint64_t *x, uint64_t states,
+                              const uint8_t **at, uint16_t *out) {
+    uint64_t mask = ((uint64_t)1 << scale) - 1;
+    for (uint64_t k = 0; k < states; k++) {
+        uint64_t entry = slots[x[k] & mask];
+        out[k] = (uint16_t)entry;
+        x[k] = (entry >> 16 & 0xFFFF) * (x[k] >> scale) + (entry >> 32);
+        uint64_t taken = x[k] << 16 | th_u16(*at), low = x[k] < LOWEST;
+        x[k] = low ? taken : x[k];
+        *at += 2 * low;
+    }
+}
+
+/* Inlined for each number of states, so that the loops over them unroll. */
+static inline void read_states(th_stream *stream, uint16_t *out, uint64_t count, uint64_t states) {
     const uint64_t *slots = stream->slots;
     uint64_t x[4] = {stream->state[0], stream->state[1], stream->state[2], stream->state[3]};
-    uint64_t mask = ((uint64_t)1 << stream->scale) - 1;
+    uint64_t mask = ((uint64_t)1 << stream->scale) - 1, i = 0;
     uint32_t scale = stream->scale;
     const uint8_t *at = stream->at, *end = stream->end;
-    for (uint64_t i = 0; i < count; i += 4) {
-        uint64_t steps = count - i < 4 ? count - i : 4;
-        for (uint64_t k = 0; k < steps; k++) {
-            uint64_t entry = slots[x[k] & mask];
-            out[i + k] = (uint16_t)entry;
-            x[k] = (entry >> 16 & 0xFFFF) * (x[k] >> scale) + (entry >> 32);
-            x[k] = refill(&at, end, x[k]);
-        }
+    for (; i + states <= count && (uint64_t)(end - at) >= 2 * states; i += states) {
+        read_round(slots, scale, x, states, &at, out + i);
+    }
+    for (; i < count; i++) {
+        uint64_t k = i % states, entry = slots[x[k] & mask];
+        out[i] = (uint16_t)entry;
+        x[k] = refill(&at, end, (entry >> 16 & 0xFFFF) * (x[k] >> scale) + (entry >> 32));
     }
     stream->at = at;
     memcpy(stream->state, x, sizeof x);
@@ -274,9 +281,11 @@ static int stream_read(th_stream *stream, uint16_t *out, uint64_t count) {
     if (stream->search) {
         read_by_search(stream, out, count);
     } else if (stream->states == 4) {
-        read_four_states(stream, out, count);
+        read_states(stream, out, count, 4);
+    } else if (stream->states == 2) {
+        read_states(stream, out, count, 2);
     } else {
-        read_one_state(stream, out, count);
+        read_states(stream, out, count, 1);
     }
     return TH_OK;
 }
@@ -293,7 +302,7 @@ static int stream_end(const th_stream *stream) {
     if (stream->coder != TH_RANS || (!stream->slots && !stream->sums)) {
         return TH_OK;
     }
-    uint64_t last = stream->states == 4 ? LOWEST : 0;
+    uint64_t last = stream->states > 1 ? LOWEST : 0;
     for (uint32_t i = 0; i < stream->states; i++) {
         if (stream->state[i] != last) {
             return TH_STREAM;

@@ -95,7 +95,7 @@ int th_distinct(const uint8_t *items, uint32_t width, uint64_t count, uint32_t r
 void th_channel_histogram(const uint8_t *symbols, uint32_t width, uint64_t count, uint64_t stride,
                           uint32_t channels, uint32_t alphabet, uint32_t *counts);
 uint64_t th_group_channels(const uint32_t *counts, uint32_t channels, uint32_t alphabet,
-                           uint32_t groups, uint8_t *members);
+                           uint32_t groups, uint32_t rounds, uint8_t *members);
 uint64_t th_kept_groups(const uint8_t *symbols, uint32_t width, uint64_t count, uint64_t stride,
                         uint32_t channels, uint32_t skipped, const uint8_t *members,
                         uint8_t *groups); /* room for one more than are kept */

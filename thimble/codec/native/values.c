@@ -66,7 +66,8 @@ static int read_planes(th_items *items, uint8_t *out, uint64_t count) {
 static int read_indices(th_items *items, const uint64_t *places, uint64_t count) {
     uint16_t *symbols = items->symbols;
     TH_TRY(items->row->values == TH_GROUPED
-               ? th_groups_read(&items->groups, places, symbols, count)
+               ? th_groups_read(&items->groups,
+                                items->row->positions == TH_DENSE ? NULL : places, symbols, count)
                : th_symbols_read(&items->streams[0], symbols, count));
     if (items->row->positions != TH_DENSE) {
         uint16_t skipped = (uint16_t)items->skipped;
