@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thimble.codec.container import whole_number
-from thimble.codec.errors import CorruptPackage, NewerVersion
+from thimble.codec.errors import CorruptPackage, NewerVersion, TooLarge
 from thimble.codec.kinds import DEFLATE, DTYPES, INDEX_DTYPES, KINDS, LZMA, WITH_ENTRIES
 
 __all__ = ["MAX_DIMENSIONS", "PLAIN", "ArrayRow"]
@@ -148,6 +148,10 @@ def _shape(value: object, limit: int) -> tuple[int, ...]:
         raise CorruptPackage(
             f"A row's shape is not a list of at most {MAX_DIMENSIONS} sizes. Get it again."
         )
-    shape = tuple(whole_number(size, 0, limit, "A dimension") for size in value)
-    whole_number(math.prod(max(size, 1) for size in shape), 0, limit, "A row's elements")
+    shape = tuple(whole_number(size, 0, (1 << 63) - 1, "A dimension") for size in value)
+    if math.prod(max(size, 1) for size in shape) > limit:
+        raise TooLarge(
+            f"A row of shape {shape} has more than {limit} elements. Raise the limit if you trust "
+            "the package."
+        )
     return shape

@@ -1,14 +1,10 @@
 """Small models, and packages broken on purpose."""
 
-import hashlib
-import json
-import struct
-import zlib
-
 import numpy as np
 import pytest
 
-from thimble.codec.container import HEADER, KINDS, MAGIC, VERSION, unpack
+from tests.thimble.codec import making
+from thimble.codec import encode_model
 from thimble.weights import Weights
 
 PREPROCESSING = {
@@ -21,23 +17,13 @@ PREPROCESSING = {
 }
 
 
-def quantized(rng, shape, sparsity, entries):
-    """Return indices and a codebook with a zero, as the quantize stage makes them."""
-    codebook = np.linspace(-1, 1, entries).astype(np.float16).astype(np.float32)
-    zero = entries // 2
-    codebook[zero] = 0.0
-    indices = rng.integers(0, entries, shape).astype(np.uint8)
-    indices[rng.random(shape) < sparsity] = zero
-    return indices, codebook
-
-
 @pytest.fixture
 def model():
     """A model that has every kind of tensor."""
     rng = np.random.default_rng(7)
     tensors, constraints = {}, {}
     for name, shape, sparsity in (("sparse", (3, 3, 16, 20), 0.9), ("dense", (40, 20), 0.0)):
-        indices, codebook = quantized(rng, shape, sparsity, 9)
+        indices, codebook = making.quantized(rng, shape, sparsity, 9)
         tensors[f"{name}/kernel"] = codebook[indices]
         constraints[f"{name}/kernel.indices"] = indices
         constraints[f"{name}/kernel.codebook"] = codebook
@@ -46,7 +32,10 @@ def model():
     pruned[rng.random(pruned.shape) < 0.95] = 0
     tensors["pruned/kernel"] = pruned
     constraints["pruned/kernel.mask"] = (rng.random(pruned.shape) < 0.5).astype(np.uint8)
+    bits = rng.integers(0, 1 << 32, (40, 40), dtype=np.uint64).astype("<u4")
+    tensors["noise/kernel"] = bits.view(np.float32)
     tensors["float/kernel"] = rng.normal(size=(30, 40)).astype(np.float32)
+    tensors["scaled/kernel"] = making.scaled_weights(rng, (20, 60))
     tensors["bias"] = rng.normal(size=6).astype(np.float32)
     tensors["scale"] = np.float32(2.5).reshape(())
     return Weights({"model": "unet", "config": {"depth": 4}}, tensors, constraints, PREPROCESSING)
@@ -64,12 +53,32 @@ def small_model():
 
 
 @pytest.fixture
+def pooled_model():
+    """Layers that look alike, so that their streams share tables."""
+    rng = np.random.default_rng(3)
+    tensors = {}
+    for number in range(6):
+        layer = np.clip(np.rint(rng.laplace(0, 20, 300)), -100, 100).astype(np.int8)
+        layer[:2] = -100, 100
+        tensors[f"layer{number}"] = layer
+    return Weights({"model": "x"}, tensors)
+
+
+@pytest.fixture
+def package_file(tmp_path, model):
+    """The package of the model in a file."""
+    path = tmp_path / "model.thimble"
+    path.write_bytes(encode_model(model))
+    return path
+
+
+@pytest.fixture
 def same():
     """Return a function that says whether two models are equal bit for bit."""
 
     def equal(a, b):
         def arrays(found):
-            return {k: (v.dtype.name, v.shape, v.tobytes()) for k, v in found.items()}
+            return {k: (v.dtype.name, np.shape(v), v.tobytes()) for k, v in found.items()}
 
         return (
             a.architecture == b.architecture
@@ -80,34 +89,3 @@ def same():
         )
 
     return equal
-
-
-@pytest.fixture
-def seal():
-    """Return a function that makes a package with right checksums of any index and body."""
-
-    def make(index, body=b"", kind=1, version=VERSION, text_bytes=None):
-        text = index if isinstance(index, bytes) else json.dumps(index).encode()
-        engine = zlib.compressobj(9, zlib.DEFLATED, -15)
-        stored = engine.compress(text) + engine.flush()
-        size = HEADER.size + 4 + len(stored) + len(body) + 32
-        text_bytes = len(text) if text_bytes is None else text_bytes
-        start = HEADER.pack(MAGIC, *version, kind, 0, len(stored), text_bytes, size)
-        whole = start + struct.pack("<I", zlib.crc32(start + stored)) + stored + body
-        return whole + hashlib.sha256(whole).digest()
-
-    return make
-
-
-@pytest.fixture
-def rebuild(seal):
-    """Return a function that changes the index or sections of a package and seals it again."""
-
-    def change(package, edit):
-        container = unpack(package)
-        index, contents = container.index, [part.data() for part in container.sections]
-        edit(index, contents)
-        index["sections"] = [["stored", len(data), len(data)] for data in contents]
-        return seal(index, b"".join(contents), KINDS[container.kind])
-
-    return change

@@ -1,9 +1,20 @@
 """TFLite files in packages: the identical file comes back."""
 
+import copy
+import zlib
+
 import numpy as np
 import pytest
 
-from thimble.codec import TfliteFile, decode, encode_tflite, inspect
+from tests.thimble.codec.making import parts_of, scaled_weights, seal, tflite_file
+from thimble.codec import (
+    CorruptPackage,
+    PackageError,
+    TfliteFile,
+    decode,
+    encode_tflite,
+    inspect,
+)
 from thimble.codec.tflite import find_buffers
 from thimble.stage import BadInput
 
@@ -57,9 +68,10 @@ def test_the_identical_file_comes_back(tflites, variant):
     assert len(package) < 0.6 * len(tflite)
     found = inspect(package)
     assert sum(found["sections"].values()) == found["bytes"] == len(package)
-    around = ("header", "index", "digest", "skeleton")
-    outside = sum(found["sections"][name] for name in around)
-    assert sum(row["bytes"] for row in found["tensors"]) == len(package) - outside
+    around = ("header", "index", "checksums", "pool", "digest", "skeleton")
+    outside = sum(found["sections"].get(name, 0) for name in around)
+    padding = len(package) - outside - sum(row["bytes"] for row in found["tensors"])
+    assert 0 <= padding < 64 * len(found["tensors"])
 
 
 def test_the_buffers_are_those_of_the_schema(tflites):
@@ -80,12 +92,12 @@ def test_the_buffers_are_those_of_the_schema(tflites):
             assert buffer.shape == tuple(tensor.ShapeAsNumpy())
 
 
-def test_few_distinct_values_are_coded_by_gaps(tflites):
+def test_few_distinct_values_are_coded_by_a_codebook(tflites):
     for variant in ("float32", "float16", "int8"):
         rows = inspect(encode_tflite(tflites[variant], {}, variant))["tensors"]
         largest = max(rows, key=lambda row: np.prod(row["shape"]))
         assert largest["shape"] == [32, 3, 3, 32]
-        assert largest["kind"] == "gap"
+        assert largest["kind"].endswith(("codebook", "grouped"))
         assert largest["bits_per_weight"] < 1.4
 
 
@@ -110,9 +122,91 @@ def test_other_files_are_refused(data):
         encode_tflite(data, {}, "x")
 
 
+def test_buffers_of_every_dtype_come_back():
+    rng = np.random.default_rng(2)
+    arrays = {
+        "floats": rng.normal(size=(30, 40)).astype(np.float32),
+        "halves": rng.normal(size=(30, 40)).astype(np.float16),
+        "integers": rng.integers(-9, 9, (3, 3, 7, 11)).astype(np.int8),
+        "zeros": np.zeros(500, np.int32),
+        "bytes": rng.integers(0, 256, 5000).astype(np.uint8),
+        "short": np.arange(3, dtype=np.int64),
+        "scaled": scaled_weights(rng, (60, 20)),
+    }
+    tflite = tflite_file(arrays)
+    package = encode_tflite(tflite, {"tile": 1}, "made")
+    assert decode(package) == TfliteFile(tflite, {"tile": 1}, "made")
+    rows = inspect(package)["tensors"]
+    # Scales are by the last dimension, so that the row must say it.
+    assert rows[-1]["kind"].endswith("scaled")
+    assert {row["name"]: tuple(row["shape"]) for row in rows} == {
+        name: array.shape for name, array in arrays.items() if name != "short"
+    }
+
+
 def test_a_file_without_weights_comes_back():
     # A root table without fields: its vtable (4 bytes: its own size and the table's) is before it.
     empty = b"\x0c\0\0\0TFL3" + b"\x04\0\x04\0" + b"\x04\0\0\0"
     package = encode_tflite(empty, {}, "none")
     assert decode(package) == TfliteFile(empty, {}, "none")
     assert inspect(package)["tensors"] == []
+
+
+def tflite_index(**changes):
+    data = b"\x0c\0\0\0TFL3\x04\0\x04\0\x04\0\0\0"
+    rows = [{"shape": [len(data)], "kind": "dense-raw", "dtype": "uint8"}]
+    index = {"name": "x", "preprocessing": {}, "bytes": len(data), "crc": zlib.crc32(data)}
+    return index | {"buffers": rows} | changes, data
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bytes": 17},
+        {"bytes": 15},
+        {"bytes": 1 << 60},
+        {"bytes": "16"},
+        {"bytes": 7},
+        {"crc": 0},
+        {"crc": None},
+        {"crc": 1 << 32},
+        {"name": None},
+        {"preprocessing": 3},
+        {"buffers": None},
+        {"buffers": [{"shape": [4, 4], "kind": "dense-raw", "dtype": "uint8"}]},
+        {"buffers": [{"shape": [16], "kind": "dense-raw", "dtype": "int8"}]},
+        {"buffers": [{"shape": [4], "kind": "dense-raw"}]},
+        {"buffers": [{"shape": [16], "kind": "dense-raw", "dtype": "uint8", "skip": 1}]},
+        {"buffers": [{"shape": [16], "kind": "gap-raw", "dtype": "uint8", "stored": 16}]},
+        {"buffers": [{"shape": [16], "kind": "dense-raw", "dtype": "uint8", "name": "x"}]},
+    ],
+    ids=str,
+)
+def test_tflite_packages_that_break_a_rule(change):
+    index, data = tflite_index()
+    assert decode(seal(index, [data], kind=2)).data == data
+    with pytest.raises(PackageError):
+        decode(seal(index | change, [data], kind=2))
+
+
+def test_tflite_rows_that_do_not_make_the_file():
+    tflite = tflite_file({"a": np.arange(100, dtype=np.float32)})
+    index, rows, pool = parts_of(encode_tflite(tflite, {}, "x"))
+    assert decode(seal(index, rows, kind=2, pool=pool)).data == tflite
+    for skip in (0, index["buffers"][1]["skip"] + 1, 1 << 31):
+        changed = copy.deepcopy(index)
+        changed["buffers"][1]["skip"] = skip
+        with pytest.raises(PackageError):
+            decode(seal(changed, rows, kind=2, pool=pool))
+    with pytest.raises(PackageError):
+        decode(seal(index | {"buffers": []}, [], kind=2))
+
+
+def test_inspect_refuses_a_package_whose_file_is_no_tflite():
+    data = b"no flatbuffer at all"
+    index, _ = tflite_index(bytes=len(data), crc=zlib.crc32(data))
+    index["buffers"][0]["shape"] = [len(data)]
+    package = seal(index, [data], kind=2)
+    assert decode(package).data == data
+    with pytest.raises(CorruptPackage, match="no TFLite"):
+        inspect(package)
