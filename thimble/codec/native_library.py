@@ -9,10 +9,20 @@ from numpy.typing import NDArray
 
 from thimble.stage import ThimbleError
 
-__all__ = ["LIBRARY", "NativeMissing", "Plan", "Pool", "Row", "address_of", "as_bytes"]
+__all__ = [
+    "LIBRARY",
+    "NativeMissing",
+    "Plan",
+    "Pool",
+    "Row",
+    "address_of",
+    "as_bytes",
+    "pointer_to",
+]
 
 MAX_ALPHABET = 4096
 MAX_TABLE_BYTES = 1 << 14
+_COPIED_BYTES = 1 << 16
 
 
 class NativeMissing(ThimbleError):
@@ -34,7 +44,7 @@ class Row(ctypes.Structure):
     """One row to decode and what was found in it: th_row."""
 
     _fields_ = (
-        ("data", ctypes.c_void_p),
+        ("data", ctypes.c_char_p),
         ("size", ctypes.c_uint64),
         ("elements", ctypes.c_uint64),
         ("channels", ctypes.c_uint64),
@@ -116,11 +126,24 @@ def address_of(array: NDArray[Any]) -> int:
     """Return where the items of a contiguous array are; the caller keeps the array alive."""
     if not array.flags.c_contiguous:
         raise ValueError("the native codec needs contiguous arrays")
-    # A third of the time that array.ctypes.data takes, and small layers are many calls.
-    address: int = array.__array_interface__["data"][0]
-    return address
+    if array.size and array.flags.writeable:
+        # A fifth of the time that array.ctypes.data takes, and small layers are many calls.
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    return int(array.ctypes.data)
 
 
 def as_bytes(data: bytes | memoryview) -> NDArray[np.uint8]:
     """Return bytes as an array without copying them."""
     return np.frombuffer(data, np.uint8) if len(data) else np.zeros(0, np.uint8)
+
+
+def pointer_to(data: bytes | memoryview) -> tuple[Any, Any]:
+    """Return what a field of `Row` takes as pointer to bytes, and what keeps them alive.
+
+    Short views are copied: their address would take longer to find.
+    """
+    if len(data) > _COPIED_BYTES:
+        whole = np.frombuffer(data, np.uint8)
+        return ctypes.c_char_p(address_of(whole)), whole
+    short = bytes(data)
+    return short, short

@@ -128,7 +128,8 @@ class Package:
         data = self._data[start : start + self.rows[number].stored]
         place = CHECK_BYTES * number
         if zlib.crc32(data) != int.from_bytes(self._checks[place : place + CHECK_BYTES], "little"):
-            label = self.rows[number].name or f"buffer {number}"
+            name = self.rows[number].name
+            label = f"The array {name[:80]!r}" if name else f"Buffer {number}"
             raise BadChecksum(f"{label} does not match its CRC-32. Get the package again.")
         return data
 

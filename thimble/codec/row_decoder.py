@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from thimble.codec.errors import CorruptPackage, NewerVersion
 from thimble.codec.kinds import DEFLATE, DTYPES, KINDS, LZMA, WITH_ENTRIES
-from thimble.codec.native_library import LIBRARY, Pool, Row, address_of, as_bytes
+from thimble.codec.native_library import LIBRARY, Pool, Row, address_of, as_bytes, pointer_to
 from thimble.codec.packing import unpack_bytes
 
 __all__ = ["CODERS", "DecodedRow", "TablePool", "decode_indices", "decode_row"]
@@ -123,10 +123,10 @@ def decode_row(
     indices = np.zeros(elements, index_dtype) if index_dtype else None
     room = 1 << 8 * indices.itemsize if indices is not None else 0
     book = np.zeros(room, f"<u{width}")
-    stored = as_bytes(data)
+    stored, alive = pointer_to(data)
     row = Row(
-        data=address_of(stored),
-        size=len(stored),
+        data=stored,
+        size=len(alive),
         elements=elements,
         channels=shape[-1] if shape else 1,
         positions=positions,
@@ -171,10 +171,10 @@ def decode_indices(kind: str, data: bytes, elements: int, dtype: str) -> NDArray
     """
     positions, values = KINDS[kind]
     indices = np.zeros(elements, dtype)
-    stored = as_bytes(data)
+    stored, alive = pointer_to(data)
     row = Row(
-        data=address_of(stored),
-        size=len(stored),
+        data=stored,
+        size=len(alive),
         elements=elements,
         channels=1,
         positions=positions,

@@ -90,6 +90,8 @@ class ArrayRow:
                 f"Array kind {kind[:40]!r} is unknown. This reader knows {DEFLATE}, {LZMA}, "
                 f"{', '.join(KINDS)}: upgrade thimble."
             )
+        if row.get("name") == "":
+            raise CorruptPackage("A row's name is empty. Get the package again.")
         dtype = _text(row, "dtype", "float32")
         if dtype not in DTYPES:
             raise CorruptPackage(

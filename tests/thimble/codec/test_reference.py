@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import reference_decoder as reference
+from tests import reference_streams
+from tests.attacks.make import EXPECTED, FOLDER
 from tests.thimble.codec.making import (
     WRITTEN,
     made_for,
@@ -18,7 +20,15 @@ from tests.thimble.codec.making import (
     seal,
     tflite_file,
 )
-from thimble.codec import PackageError, decode, encode_model, encode_tflite, inspect, signer
+from thimble.codec import (
+    Package,
+    PackageError,
+    decode,
+    encode_model,
+    encode_tflite,
+    inspect,
+    signer,
+)
 from thimble.codec.kinds import DTYPES
 from thimble.weights import Weights
 
@@ -76,6 +86,39 @@ def test_wide_alphabets_and_four_states():
     agree(package)
 
 
+def channels_of_many_widths():
+    """Return indices and codebook of a layer whose channels differ, so that grouping them pays."""
+    rng = np.random.default_rng(8)
+    integers = np.rint(rng.laplace(0, 1, (300, 16)) * np.linspace(1, 60, 16)).clip(-100, 100)
+    return (integers + 100).astype(np.uint8), np.linspace(-12.5, 12.5, 201, dtype=np.float32)
+
+
+def test_groups_of_the_first_and_of_the_last_dimension():
+    indices, book = channels_of_many_widths()
+    tensors, constraints = {"own": book[indices]}, {}
+    for name, array in (("last", indices), ("first", indices.T)):
+        tensors[name] = book[array]
+        constraints |= {f"{name}.indices": array, f"{name}.codebook": book}
+        constraints[f"{name}.mask"] = (book[array] != 0).astype(np.uint8)
+    package = encode_model(Weights({}, tensors, constraints))
+    assert {row["kind"] for row in inspect(package)["tensors"]} == {"dense-grouped"}
+    agree(package)
+
+
+def test_one_two_and_four_states(monkeypatch):
+    seen, decode_rans = set(), reference_streams.decode_rans
+
+    def spy(cursor, frequencies, count, states):
+        seen.add(states)
+        return decode_rans(cursor, frequencies, count, states)
+
+    monkeypatch.setattr(reference_streams, "decode_rans", spy)
+    rng = np.random.default_rng(9)
+    for size in (100, 1000, 3000, 10_000, 60_000):
+        agree(encode_model(one(np.rint(rng.laplace(0, 20, size)).clip(-127, 127).astype(np.int8))))
+    assert seen == {1, 2, 4}
+
+
 def test_binary_tensors():
     rng = np.random.default_rng(3)
     gaps = np.zeros(11_000, np.float32)
@@ -101,6 +144,14 @@ def test_tflite_files():
     agree(encode_tflite(b"\x0c\0\0\0TFL3\x04\0\x04\0\x04\0\0\0", {}, "none"))
 
 
+@pytest.mark.parametrize(("tensors", "kind"), [(40, "lzma"), (1, "deflate")])
+def test_skeletons_of_either_kind(tensors, kind):
+    names = [f"model/block_{number}/conv/kernel" for number in range(tensors)]
+    package = encode_tflite(tflite_file({name: np.zeros(2, np.int8) for name in names}), {}, "x")
+    assert Package(package).index["buffers"][0]["kind"] == kind
+    agree(package)
+
+
 def test_signed_packages(tmp_path, small_model):
     key = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
     path = tmp_path / "key.pem"
@@ -117,20 +168,50 @@ def test_signed_packages(tmp_path, small_model):
     assert name + signature == package[-72:]
 
 
+def means_the_same_to_both(package):
+    """Check that both decoders refuse a package, or that both give the same."""
+    try:
+        decode(package)
+    except PackageError:
+        with pytest.raises(ValueError):
+            reference.decode(package)
+    else:
+        agree(package)
+
+
 def test_flipped_bits_of_rows_mean_the_same_to_both(small_model):
     index, rows, pool = parts_of(encode_model(small_model))
     for number, row in enumerate(rows):
         for bit in range(8 * len(row)):
             damaged = bytearray(row)
             damaged[bit // 8] ^= 1 << bit % 8
-            package = seal(index, [*rows[:number], bytes(damaged), *rows[number + 1 :]], pool=pool)
-            try:
-                decode(package)
-            except PackageError:
-                with pytest.raises(ValueError):
-                    reference.decode(package)
-            else:
-                agree(package)
+            changed = [*rows[:number], bytes(damaged), *rows[number + 1 :]]
+            means_the_same_to_both(seal(index, changed, pool=pool))
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_changed_rows_of_each_kind_mean_the_same_to_both(kind):
+    rng = np.random.default_rng(10)
+    index, (row,), pool = parts_of(encode_model(one(made_for(kind))))
+    entry = index["tensors"][0]
+    for _ in range(12):
+        damaged = bytearray(row)
+        # The first bytes are the numbers and the tables, where the rules are.
+        damaged[rng.integers(min(len(row), 40))] = rng.integers(256)
+        index["tensors"] = [entry | {"stored": len(damaged)}]
+        plain = kind == "dense-raw"
+        means_the_same_to_both(seal(index, [(bytes(damaged), plain)], pool=pool))
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_attacks_mean_to_the_reference_what_their_manifest_says(name):
+    package = (FOLDER / f"{name}.thimble").read_bytes()
+    # It parses signatures but does not verify them.
+    if EXPECTED[name] in ("MissingSignature", "BadSignature"):
+        reference.decode(package, 64 << 20)
+    else:
+        with pytest.raises(ValueError):
+            reference.decode(package, 64 << 20)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -119,6 +119,10 @@ static int move_channels(const uint32_t *counts, uint32_t channels, uint32_t alp
  * Source: Banerjee et al., 2005, "Clustering with Bregman divergences", algorithm 1. */
 uint64_t th_group_channels(const uint32_t *counts, uint32_t channels, uint32_t alphabet,
                            uint32_t groups, uint32_t rounds, uint8_t *members) {
+    if (alphabet == 0) { /* a codebook of one entry, which is skipped: there is nothing to code */
+        memset(members, 0, channels);
+        return 0;
+    }
     uint64_t cells = (uint64_t)groups * alphabet, cost = UINT64_MAX;
     uint64_t *sums = malloc(cells * sizeof *sums);
     uint32_t *prices = malloc(cells * sizeof *prices);
