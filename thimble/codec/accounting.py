@@ -1,12 +1,12 @@
 """Says where the bytes of a package went."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from thimble.codec.container import CHECK_BYTES, DEFAULT_LIMIT, DIGEST_BYTES, HEADER_BYTES
+from thimble.codec.container import CHECK_BYTES, DEFAULT_LIMIT, DIGEST_BYTES, HEADER_BYTES, Header
 from thimble.codec.decode import TfliteFile, content_of
 from thimble.codec.errors import CorruptPackage
 from thimble.codec.reader import Package
@@ -44,20 +44,6 @@ def inspect(
     content, arrays = content_of(opened, limit)
     header, rows = opened.header, opened.rows
     start = 1 if header.kind == "tflite" else 0
-    counted = arrays[start:]
-    sections = {
-        "header": HEADER_BYTES,
-        "index": header.stored,
-        "checksums": CHECK_BYTES * header.rows,
-        "pool": header.pool,
-        "skeleton": rows[0].stored if start else 0,
-        "codebooks": sum(array.codebook_bytes for array in counted),
-        "tables": sum(array.table_bytes for array in counted),
-        "streams": sum(array.payload_bytes for array in counted),
-        "digest": DIGEST_BYTES,
-        "signature": SIGNATURE_BYTES if header.signed else 0,
-    }
-    sections["counts"] = header.total - sum(sections.values())
     place = header.digest + DIGEST_BYTES
     return {
         "kind": header.kind,
@@ -66,12 +52,34 @@ def inspect(
         "digest": opened.digest,
         "signed_by": package[place : place + KEY_ID_BYTES].hex() if header.signed else None,
         "verified": opened.signed_by is not None,
-        "sections": {name: size for name, size in sections.items() if size},
+        "sections": _sections(header, rows[:start], arrays[start:]),
         "tensors": [
             _entry(label, row, array)
-            for label, row, array in zip(_labels(content, rows), rows[start:], counted, strict=True)
+            for label, row, array in zip(
+                _labels(content, rows), rows[start:], arrays[start:], strict=True
+            )
         ],
     }
+
+
+def _sections(
+    header: Header, skeleton: Sequence[ArrayRow], arrays: Sequence[DecodedRow]
+) -> dict[str, int]:
+    """Return the bytes of each part of the file; those that it lacks are left out."""
+    sections = {
+        "header": HEADER_BYTES,
+        "index": header.stored,
+        "checksums": CHECK_BYTES * header.rows,
+        "pool": header.pool,
+        "skeleton": sum(row.stored for row in skeleton),
+        "codebooks": sum(array.codebook_bytes for array in arrays),
+        "tables": sum(array.table_bytes for array in arrays),
+        "streams": sum(array.payload_bytes for array in arrays),
+        "digest": DIGEST_BYTES,
+        "signature": SIGNATURE_BYTES if header.signed else 0,
+    }
+    sections["counts"] = header.total - sum(sections.values())
+    return {name: size for name, size in sections.items() if size}
 
 
 def _entry(label: tuple[str, tuple[int, ...]], row: ArrayRow, array: DecodedRow) -> dict[str, Any]:

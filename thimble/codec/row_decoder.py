@@ -114,33 +114,18 @@ def decode_row(
     """
     elements, width = math.prod(shape), DTYPES[dtype]
     if kind in {DEFLATE, LZMA}:
-        plain = as_bytes(unpack_bytes(kind, data, elements * width))
-        if out is not None:
-            ctypes.memmove(address_of(out), address_of(plain), len(plain))
-        return DecodedRow(plain.view(f"<u{width}"), payload_bytes=len(data))
-    positions, values = KINDS[kind]
+        return _unpack_row(kind, data, elements * width, width, out)
     items = np.zeros(elements, f"<u{width}") if out is None else out.view(f"<u{width}")
     indices = np.zeros(elements, index_dtype) if index_dtype else None
-    room = 1 << 8 * indices.itemsize if indices is not None else 0
-    book = np.zeros(room, f"<u{width}")
-    stored, alive = pointer_to(data)
-    row = Row(
-        data=stored,
-        size=len(alive),
-        elements=elements,
-        channels=shape[-1] if shape else 1,
-        positions=positions,
-        values=values,
-        width=width,
-        index_width=0 if indices is None else indices.itemsize,
-        out=address_of(items),
-        indices=None if indices is None else address_of(indices),
-        codebook=address_of(book) if index_dtype else None,
-        codebook_room=len(book),
-        floats=dtype == "float32",
-    )
+    book = np.zeros(1 << 8 * indices.itemsize if indices is not None else 0, items.dtype)
+    row, alive = _new_row(kind, data, elements, dtype)
+    row.channels, row.out = shape[-1] if shape else 1, address_of(items)
+    if indices is not None:
+        row.indices, row.index_width = address_of(indices), indices.itemsize
+        row.codebook, row.codebook_room = address_of(book), len(book)
     shared = ctypes.byref(pool.native) if pool else None
     _check(LIBRARY.th_decode_row(ctypes.byref(row), shared), f"A row of kind {kind}")
+    del alive
     return DecodedRow(
         items,
         indices,
@@ -152,6 +137,16 @@ def decode_row(
         row.payload_bytes,
         tuple(name for bit, name in enumerate(CODERS) if row.coders >> bit & 1),
     )
+
+
+def _unpack_row(
+    kind: str, data: bytes | memoryview, size: int, width: int, out: NDArray[np.uint8] | None
+) -> DecodedRow:
+    """Decode a row of bytes that are no weights."""
+    plain = as_bytes(unpack_bytes(kind, data, size))
+    if out is not None:
+        ctypes.memmove(address_of(out), address_of(plain), len(plain))
+    return DecodedRow(plain.view(f"<u{width}"), payload_bytes=len(data))
 
 
 def decode_indices(kind: str, data: bytes, elements: int, dtype: str) -> NDArray[Any]:
@@ -169,24 +164,22 @@ def decode_indices(kind: str, data: bytes, elements: int, dtype: str) -> NDArray
     Raises:
         PackageError: As `decode_row`.
     """
-    positions, values = KINDS[kind]
     indices = np.zeros(elements, dtype)
-    stored, alive = pointer_to(data)
-    row = Row(
-        data=stored,
-        size=len(alive),
-        elements=elements,
-        channels=1,
-        positions=positions,
-        values=values,
-        width=4,
-        index_width=indices.itemsize,
-        out=None,
-        indices=address_of(indices),
-        floats=True,
-    )
+    row, alive = _new_row(kind, data, elements, "float32")
+    row.indices, row.index_width = address_of(indices), indices.itemsize
     _check(LIBRARY.th_decode_row(ctypes.byref(row), None), f"A row of kind {kind}")
+    del alive
     return indices
+
+
+def _new_row(kind: str, data: bytes | memoryview, elements: int, dtype: str) -> tuple[Row, object]:
+    """Return a row for the library without places to put anything, and what keeps its data."""
+    positions, values = KINDS[kind]
+    stored, alive = pointer_to(data)
+    # In the order of the fields: by name they would take as long as a small layer.
+    row = Row(stored, len(data), elements, 1, positions, values, DTYPES[dtype], 0)
+    row.floats = dtype == "float32"
+    return row, alive
 
 
 def _check(fault: int, what: str) -> None:

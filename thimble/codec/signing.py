@@ -3,10 +3,13 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from thimble.codec.errors import BadSignature, MissingSignature
-from thimble.stage import BadInput, ThimbleError
+from thimble.stage import BadInput
 
 __all__ = ["KEY_ID_BYTES", "SIGNATURE_BYTES", "Sign", "check_signature", "key_id", "signer"]
 
@@ -32,7 +35,6 @@ def signer(private_key: Path) -> Sign:
     Raises:
         BadInput: If it is not an Ed25519 key without a password.
     """
-    serialization, ed25519 = _cryptography()
     key = _load(private_key, lambda data: serialization.load_pem_private_key(data, password=None))
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise BadInput(f"{private_key} holds no Ed25519 private key. {_HOW_TO_MAKE}")
@@ -74,8 +76,6 @@ def check_signature(signature: bytes | None, digest: bytes, trusted: Iterable[Pa
         raise BadSignature(
             f"The package is signed by key {name}. Expected one of {', '.join(keys)}."
         )
-    from cryptography.exceptions import InvalidSignature
-
     try:
         keys[name].verify(signature[KEY_ID_BYTES:], _CONTEXT + digest)
     except InvalidSignature:
@@ -91,9 +91,8 @@ _HOW_TO_MAKE = (
 )
 
 
-def _public_key(path: Path) -> Any:
+def _public_key(path: Path) -> ed25519.Ed25519PublicKey:
     """Return the public key of a PEM file."""
-    serialization, ed25519 = _cryptography()
     key = _load(path, serialization.load_pem_public_key)
     if not isinstance(key, ed25519.Ed25519PublicKey):
         raise BadInput(f"{path} holds no Ed25519 public key. {_HOW_TO_MAKE}")
@@ -110,15 +109,3 @@ def _load(path: Path, load: Callable[[bytes], object]) -> object:
         return load(data)
     except (ValueError, TypeError):
         raise BadInput(f"{path} is no PEM key without a password. {_HOW_TO_MAKE}") from None
-
-
-def _cryptography() -> tuple[Any, Any]:
-    """Import the library that makes and checks signatures."""
-    try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ed25519
-    except ImportError:
-        raise ThimbleError(
-            "Signatures need the package cryptography. Install thimble[sign]."
-        ) from None
-    return serialization, ed25519
