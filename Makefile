@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-codec bench-lenet golden reference lock clean
+.PHONY: help setup demo test check format bench bench-codec bench-lenet fuzz golden reference lock clean
 export PYTHON
 
 BIN := .venv/bin
@@ -35,6 +35,9 @@ bench-codec: setup  ## Measure the entropy coder beside others, write docs/refer
 bench-lenet: setup  ## Remake docs/reference/lenet.md from MNIST (ARGS="--data FOLDER")
 	@benchmarks/lenet/run.sh $(ARGS)
 
+fuzz: setup  ## Fuzz the package decoder for ten minutes (FUZZ_SECONDS=, FUZZ_SEED=)
+	@tests/fuzz/run.sh
+
 golden: setup  ## Compile the DAGs again into pipelines/golden/
 	@$(BIN)/thimble compile --golden
 
@@ -46,5 +49,5 @@ lock: setup  ## Make the locks again (UPGRADE=1 takes newer versions)
 	@$(BIN)/python images/lock.py $(if $(UPGRADE),--upgrade)
 
 clean:  ## Remove the environment and caches, but no run
-	@rm -rf .venv .venv-bench-codec .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build thimble/codec/*.so
+	@rm -rf .venv .venv-bench-codec .venv-fuzz .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build thimble/codec/*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from components.prune.masking import apply_masks, set_pruning_step, strip, wrap
 from components.prune.sensitivity import PROBED, allocate, scan_layers
 from thimble.accounting import account_for
 from thimble.models import from_keras, to_keras
@@ -142,44 +141,6 @@ def _scan(
     return scan
 
 
-def _wrap(model: tf_keras.Model, plan: dict[str, float], config: PruneConfig) -> tf_keras.Model:
-    """Return the model with tfmot's pruning wrapper around each planned layer."""
-    steps = config.schedule.steps
-    frequency = max(1, int(steps * config.amount.ramp_share) // 20)
-    end = max(1, int(steps * config.amount.ramp_share) // frequency) * frequency
-
-    def wrap(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-        copy = layer.__class__.from_config(layer.get_config())
-        if plan.get(layer.name, 0.0) <= 0.0:
-            return copy
-        schedule = tfmot.sparsity.keras.PolynomialDecay(
-            initial_sparsity=0.0,
-            final_sparsity=plan[layer.name],
-            begin_step=0,
-            end_step=end,
-            frequency=frequency,
-        )
-        return tfmot.sparsity.keras.prune_low_magnitude(copy, pruning_schedule=schedule)
-
-    wrapped = tf_keras.models.clone_model(model, clone_function=wrap)
-    for source, target in zip(model.layers, wrapped.layers, strict=True):
-        inner = getattr(target, "layer", target)
-        for old, new in zip(source.weights, inner.weights[: len(source.weights)], strict=True):
-            new.assign(old)
-    return wrapped
-
-
-def _wrappers(model: tf_keras.Model) -> list[Any]:
-    """Return tfmot's wrappers in a model."""
-    return [layer for layer in model.layers if hasattr(layer, "pruning_obj")]
-
-
-def _apply_masks(model: tf_keras.Model) -> None:
-    """Zero what the masks drop; tfmot itself does so only before a training step."""
-    for layer in _wrappers(model):
-        layer.pruning_obj.weight_mask_op()
-
-
 def _fine_tune(
     model: tf_keras.Model, dataset: Dataset, config: PruneConfig, run: Run
 ) -> dict[str, float]:
@@ -189,12 +150,8 @@ def _fine_tune(
     validator = Validator(dataset, model)
 
     def validate() -> float:
-        _apply_masks(model)
+        apply_masks(model)
         return validator.dice()
-
-    def before_step(step: int) -> None:
-        for layer in _wrappers(model):
-            layer.pruning_step.assign(step)
 
     outcome = fit(
         run,
@@ -203,10 +160,10 @@ def _fine_tune(
         supervised_step(model, optimizer, dataset, config.objective),
         validate,
         {"model": model, "optimizer": optimizer},
-        before_step=before_step,
+        before_step=lambda step: set_pruning_step(model, step),
         eligible_from=int(config.schedule.steps * config.amount.ramp_share) + 1,
     )
-    _apply_masks(model)
+    apply_masks(model)
     return outcome.figures()
 
 
@@ -238,9 +195,9 @@ def prune_model(
         plan = allocate(sizes, scan(kernels, run), config.amount.sparsity)
     else:
         plan = dict.fromkeys(kernels, config.amount.sparsity)
-    wrapped = _wrap(model, plan, config)
+    wrapped = wrap(model, plan, config.schedule.steps, config.amount.ramp_share)
     figures = _fine_tune(wrapped, dataset, config, run)
-    stripped = tfmot.sparsity.keras.strip_pruning(wrapped)
+    stripped = strip(wrapped)
     pruned = from_keras(stripped, dense.architecture, dense.preprocessing)
     masks = {
         f"{name}/kernel.mask": (pruned.tensors[f"{name}/kernel"] != 0).astype(np.uint8)

@@ -1,16 +1,13 @@
 """Trained weight sharing: every kernel takes its values from a small trained codebook."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import tensorflow as tf
 import tf_keras
 
-from components.quantize.codebook import INITIALIZATIONS, cluster
+from components.quantize.codebook import INITIALIZATIONS
 from components.quantize.folding import fold_batch_norm
+from components.quantize.shared_kernels import SharedKernels, codebook_step
 from thimble.accounting import account_for
 from thimble.models import from_keras, to_keras
 from thimble.objective import ObjectiveConfig
@@ -79,89 +76,15 @@ class QuantizeConfig:
     )
 
 
-class _SharedKernels:
-    """The codebooks as variables, and the kernels that follow them."""
-
-    def __init__(self, model: tf_keras.Model, config: CodebookConfig, seed: int) -> None:
-        self.layers = [layer for layer in model.layers if hasattr(layer, "kernel")]
-        self.codebooks: list[tf.Variable] = []
-        self.indices: list[np.ndarray] = []
-        for layer in self.layers:
-            codebook, indices = cluster(
-                layer.kernel.numpy(), config.codebook_size, config.initialization, seed
-            )
-            self.codebooks.append(tf.Variable(codebook, name=f"{layer.name}/codebook"))
-            self.indices.append(indices)
-        self.biases = [layer.bias for layer in self.layers if layer.bias is not None]
-        self.variables = [*self.codebooks, *self.biases]
-        self.spread()
-
-    def spread(self) -> None:
-        """Set each kernel to the values of its codebook."""
-        for layer, codebook, indices in zip(self.layers, self.codebooks, self.indices, strict=True):
-            layer.kernel.assign(tf.gather(codebook, indices.astype(np.int32)))
-
-    def gradients(self, by_kernel: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Sum the kernels' gradients by shared value; the zero does not move.
-
-        Source: Han, Mao, Dally, 2015, section 3.3, equation 3.
-        """
-        summed = []
-        for gradient, codebook, indices in zip(
-            by_kernel, self.codebooks, self.indices, strict=True
-        ):
-            total = tf.math.unsorted_segment_sum(
-                tf.reshape(gradient, [-1]), indices.ravel().astype(np.int32), codebook.shape[0]
-            )
-            summed.append(total * tf.constant([0.0] + [1.0] * (codebook.shape[0] - 1)))
-        return summed
-
-    def round_to_half(self) -> None:
-        """Round codebooks and biases to float16, as they ship."""
-        for variable in self.variables:
-            variable.assign(tf.cast(tf.cast(variable, tf.float16), tf.float32))
-        self.spread()
-
-    def constraints(self) -> dict[str, np.ndarray]:
-        """Return the codebooks and indices for the Model artifact."""
-        kept: dict[str, np.ndarray] = {}
-        for layer, codebook, indices in zip(self.layers, self.codebooks, self.indices, strict=True):
-            kept[f"{layer.name}/kernel.codebook"] = codebook.numpy()
-            kept[f"{layer.name}/kernel.indices"] = indices
-        return kept
-
-
-def _make_step(
-    model: tf_keras.Model,
-    shared: _SharedKernels,
-    optimizer: Any,
-    dataset: Dataset,
-    objective: ObjectiveConfig,
-) -> Callable[..., tf.Tensor]:
-    """Return one optimiser step of codebooks and biases on a batch of patches."""
-    measure = supervised_loss(model, dataset, objective)
-    kernels = [layer.kernel for layer in shared.layers]
-
-    @tf.function
-    def take_step(image: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = measure(image, target)
-        by_kernel, by_bias = tape.gradient(loss, [kernels, shared.biases])
-        gradients = [*shared.gradients(by_kernel), *by_bias]
-        optimizer.apply_gradients(zip(gradients, shared.variables, strict=True))
-        shared.spread()
-        return loss
-
-    return take_step
-
-
 def _train_codebooks(
     model: tf_keras.Model, dataset: Dataset, config: QuantizeConfig, run: Run
-) -> tuple[_SharedKernels, dict[str, float]]:
+) -> tuple[SharedKernels, dict[str, float]]:
     """Cluster the kernels, train the shared values, round them as they ship."""
     validator = Validator(dataset, model)
     before = validator.dice()
-    shared = _SharedKernels(model, config.codebook, config.schedule.seed)
+    kernels = [layer.name for layer in model.layers if hasattr(layer, "kernel")]
+    sizes = dict.fromkeys(kernels, config.codebook.codebook_size)
+    shared = SharedKernels(model, sizes, config.codebook.initialization, config.schedule.seed)
     clustered = validator.dice()
     optimizer = cosine_optimizer(config.schedule)
     optimizer.build(shared.variables)
@@ -169,9 +92,9 @@ def _train_codebooks(
         run,
         config.schedule,
         stream_patches(dataset, config.augmentation, config.schedule),
-        _make_step(model, shared, optimizer, dataset, config.objective),
+        codebook_step(shared, optimizer, supervised_loss(model, dataset, config.objective)),
         validator.dice,
-        {"model": model, "optimizer": optimizer, **_named(shared)},
+        {"model": model, "optimizer": optimizer, **shared.named()},
     )
     shared.round_to_half()
     return shared, {
@@ -180,11 +103,6 @@ def _train_codebooks(
         "dice_validation_clustered": clustered,
         "dice_validation": validator.dice(),
     }
-
-
-def _named(shared: _SharedKernels) -> dict[str, tf.Variable]:
-    """Return the codebooks under names that a checkpoint can hold."""
-    return {f"codebook_{index}": variable for index, variable in enumerate(shared.codebooks)}
 
 
 def quantize_model(
