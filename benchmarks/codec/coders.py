@@ -26,7 +26,9 @@ class Thimble:
 
     def prepare(self, tensor: Tensor) -> _Job:
         """Return the row as the encoder takes it."""
-        return _Job(tensor.codebook, np.ascontiguousarray(tensor.indices.ravel()), tensor.indices.shape)
+        return _Job(
+            tensor.codebook, np.ascontiguousarray(tensor.indices.ravel()), tensor.indices.shape
+        )
 
     def encode(self, job: _Job) -> tuple[str, bytes]:
         """Return the kind and the bytes of the row; streams are coded when they are asked for."""

@@ -60,7 +60,7 @@ makes it.
 GRID = """\
 Gaussian weights, pruned by magnitude, values shared as in the quantize stage (linear start, k-means
 on at most 50,000 weights, float16), seeded; at sparsity 0 the codebook has no zero. Below 100,000
-weights a cell is {draws} draws, each coded alone; its bytes are their sum. From a million weights on there are two turns, and at 10 million
-NNCodec alone. Every cell:
+weights a cell is {draws} draws, each coded alone; its bytes are their sum. From a million weights
+on there are two turns, and at 10 million no other coder than NNCodec. Every cell:
 [codec-grid.csv](codec-grid.csv).
 """

@@ -178,7 +178,7 @@ def _show(package: Path, found: dict[str, Any]) -> None:
     for row in found["tensors"]:
         sparsity, bits = row.get("sparsity"), row.get("bits_per_weight")
         table.add_row(
-            row["name"].split(";")[0],  # TFLite lists everything that was fused into a tensor
+            _printable(row["name"].split(";")[0]),  # TFLite lists all that was fused into a tensor
             "x".join(map(str, row["shape"])) or "1",
             row["kind"],
             *([", ".join(row["coders"])] if console.width >= _WIDE else []),
@@ -188,6 +188,11 @@ def _show(package: Path, found: dict[str, Any]) -> None:
             f"{row['bytes']:,}",
         )
     console.print(table)
+
+
+def _printable(name: str) -> str:
+    """Return a name without characters that a terminal would obey."""
+    return "".join(each if each.isprintable() else "?" for each in name)
 
 
 def _read(package: Path) -> bytes:

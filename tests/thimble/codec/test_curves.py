@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.reference_streams import Cursor, frequencies, read_curve
 from tests.thimble.codec.making import read_stream
 from thimble.codec.errors import CorruptPackage, NewerVersion
-from thimble.codec.native_library import LIBRARY, Plan, address_of
+from thimble.codec.native_library import LIBRARY, address_of
 from thimble.codec.stream_encoder import HUFFMAN, RANS, Bits, plan_counts, varint
 
 OK, SHORT, TRAILING, COUNT, TABLE, UNKNOWN = 0, 1, 2, 4, 6, 11
@@ -18,13 +18,15 @@ OK, SHORT, TRAILING, COUNT, TABLE, UNKNOWN = 0, 1, 2, 4, 6, 11
 
 def read(table, alphabet, scale=8):
     """Return the fault of a table and its frequencies."""
-    plan = Plan()
+    found = np.zeros(alphabet, np.uint16)
     data = np.frombuffer(table, np.uint8) if table else np.zeros(0, np.uint8)
-    fault = LIBRARY.th_plan_from_table(
-        ctypes.c_void_p(address_of(data)), ctypes.c_uint64(len(data)), RANS, alphabet, scale,
-        ctypes.byref(plan),
-    )  # fmt: skip
-    return fault, list(plan.codes[:alphabet])
+    start = address_of(data)
+    # th_cursor of native/cursor.h: where it is and where it ends.
+    cursor = (ctypes.c_void_p * 2)(start, start + len(data))
+    fault = LIBRARY.th_read_frequencies(
+        ctypes.byref(cursor), alphabet, scale, ctypes.c_void_p(address_of(found))
+    )
+    return fault, found.tolist()
 
 
 def table_of(steps, resolution=0, low=0, spacing=0):

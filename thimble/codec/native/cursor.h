@@ -73,11 +73,18 @@ static inline int th_bit(th_bits *reader, uint32_t *bit) {
 static inline int th_rice(th_bits *reader, uint32_t low, uint32_t *value) {
     uint32_t bit, ones = 0, rest = 0;
     for (;;) {
-        TH_TRY(th_bit(reader, &bit));
-        if (!bit) {
-            break;
+        th_cursor *cursor = reader->cursor;
+        if (reader->left == 0 && th_left(cursor) && *cursor->at == 0xFF) {
+            cursor->at++; /* a table of long codes is read by each stream that names it */
+            ones += 8;
+        } else {
+            TH_TRY(th_bit(reader, &bit));
+            if (!bit) {
+                break;
+            }
+            ones++;
         }
-        if (++ones > 65535) {
+        if (ones > 65535) {
             return TH_COUNT;
         }
     }

@@ -134,22 +134,6 @@ int th_plan_stream(const uint64_t *counts, uint32_t alphabet, th_plan *plan) {
     return used;
 }
 
-/* Make the plan of a table that exists already; a fault if it is not valid. */
-int th_plan_from_table(const uint8_t *table, uint64_t size, uint32_t coder, uint32_t alphabet,
-                       uint32_t scale, th_plan *plan) {
-    th_cursor cursor = {table, table + size};
-    if (alphabet < 2 || alphabet > TH_MAX_ALPHABET || size > TH_MAX_TABLE_BYTES) {
-        return TH_TABLE;
-    }
-    plan->coder = coder;
-    plan->scale = coder == TH_RANS ? scale : 0;
-    plan->alphabet = alphabet;
-    plan->table_bytes = (uint32_t)size;
-    memcpy(plan->table, table, size);
-    return coder == TH_RANS ? th_read_frequencies(&cursor, alphabet, scale, plan->codes)
-                            : th_read_lengths(&cursor, alphabet, plan->codes);
-}
-
 /* Bits of symbols with these counts by their entropy: no table codes them in fewer. */
 uint64_t th_entropy_bits(const uint64_t *counts, uint32_t alphabet) {
     uint64_t total = 0, cost = 0;

@@ -100,8 +100,6 @@ uint64_t th_kept_groups(const uint8_t *symbols, uint32_t width, uint64_t count, 
                         uint32_t channels, uint32_t skipped, const uint8_t *members,
                         uint8_t *groups); /* room for one more than are kept */
 int th_plan_stream(const uint64_t *counts, uint32_t alphabet, th_plan *plan);
-int th_plan_from_table(const uint8_t *table, uint64_t size, uint32_t coder, uint32_t alphabet,
-                       uint32_t scale, th_plan *plan);
 uint64_t th_entropy_bits(const uint64_t *counts, uint32_t alphabet);
 uint64_t th_cost_bits(const th_plan *plan, const uint64_t *counts);
 uint64_t th_encode_stream(const th_plan *plan, uint32_t states, const uint16_t *symbols,
