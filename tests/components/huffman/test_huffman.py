@@ -60,7 +60,7 @@ def test_it_writes_a_package_its_layers_and_its_figures(model_folder, tmp_path):
     assert figures["ratio"] > 8
     layers = json.loads((tmp_path / "package" / "layers.json").read_text())
     assert [layer["name"] for layer in layers] == ["conv/kernel", "conv/bias"]
-    assert layers[0]["kind"] == "gap"
+    assert layers[0]["kind"] == "dense-codebook"
     history = json.loads((tmp_path / "package" / "history.json").read_text())
     assert history[-1]["stage"] == "huffman"
 
