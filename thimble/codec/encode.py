@@ -117,7 +117,7 @@ def _skeleton_row(skeleton: bytes) -> tuple[ArrayRow, bytes]:
 
 def _row(fields: dict[str, Any], row: EncodedRow, data: bytes) -> ArrayRow:
     """Return what the index says about a coded array."""
-    return ArrayRow(kind=row.kind, stored=len(data), **fields)
+    return ArrayRow(kind=row.kind, stored=len(data), columns=row.columns, **fields)
 
 
 def _plan_tensor(

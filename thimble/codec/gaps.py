@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thimble.codec.contexts import better_with_contexts
 from thimble.codec.native_library import LIBRARY, MAX_ALPHABET, address_of
 from thimble.codec.stream_encoder import Stream, entropy_bytes, streams_of, varint
 
@@ -13,6 +14,7 @@ __all__ = ["GapStream", "choose_gap_stream", "gap_symbols", "split_gaps"]
 
 MAX_GAP_BITS = 12
 _TRIED_WIDTHS = 5
+_TRIED_WITH_CONTEXTS = 1 << 16
 # What a symbol in use adds to a table, for choosing among widths before one is fitted.
 _TABLE_BITS = 1.5
 
@@ -115,7 +117,14 @@ def choose_gap_stream(gaps: NDArray[Any]) -> GapStream:
     drafts = [(width, *_counts_of(values, counts, width)) for width in widths]
     drafts.sort(key=lambda draft: (_rough_bits(draft[2]), draft[0]))
     width, escapes, table = drafts[0]
-    return GapStream(gaps, width, escapes, table, streams_of(table))
+    best = GapStream(gaps, width, escapes, table, streams_of(table))
+    if len(best.streams) == 1 and len(gaps) <= _TRIED_WITH_CONTEXTS:
+        for width, escapes, table in drafts:
+            # Contexts prefer narrower alphabets than one table does.
+            streams = better_with_contexts(best.streams, gap_symbols(gaps, width), table)
+            if streams is not best.streams:
+                best = GapStream(gaps, width, escapes, table, streams)
+    return best
 
 
 def _counts_of(

@@ -56,6 +56,7 @@ class Row(ctypes.Structure):
         ("indices", ctypes.c_void_p),
         ("codebook", ctypes.c_void_p),
         ("codebook_room", ctypes.c_uint64),
+        ("columns", ctypes.c_uint64),
         ("floats", ctypes.c_uint32),
         ("coders", ctypes.c_uint32),
         ("kept", ctypes.c_uint64),
@@ -110,6 +111,12 @@ def _load() -> ctypes.CDLL:
         ),
         "th_plan_stream": (ctypes.c_int, [pointer, word, pointer]),
         "th_entropy_bits": (size, [pointer, word]),
+        "th_context_histogram": (None, [pointer, size, pointer, word, pointer]),
+        "th_plan_curve": (size, [pointer, word, word, pointer]),
+        "th_encode_contexts": (
+            size,
+            [pointer, pointer, word, word, word, pointer, size, pointer, size],
+        ),
         "th_cost_bits": (size, [pointer, pointer]),
         "th_encode_stream": (size, [pointer, word, pointer, size, pointer, size]),
     }

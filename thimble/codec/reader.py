@@ -141,7 +141,9 @@ class Package:
         """
         row = self.rows[number]
         data = self.stored(number)
-        return decode_row(row.kind, data, row.shape, row.dtype, self._pool, row.indices, out)
+        return decode_row(
+            row.kind, data, row.shape, row.dtype, self._pool, row.indices, out, row.columns
+        )
 
     def decode_all(
         self, threads: int = 1, outs: Sequence[NDArray[np.uint8] | None] | None = None

@@ -96,6 +96,7 @@ def decode_row(
     pool: TablePool | None = None,
     index_dtype: str | None = None,
     out: NDArray[np.uint8] | None = None,
+    columns: int = 0,
 ) -> DecodedRow:
     """Decode the bytes of a row.
 
@@ -107,6 +108,7 @@ def decode_row(
         pool: The shared tables.
         index_dtype: Also give back codebook and indices, of this dtype.
         out: Where to put the bytes of the array, all zero; new memory by default.
+        columns: Of the matrix that is coded column by column; 0 for row-major order.
 
     Raises:
         CorruptPackage: If the row breaks a rule of the format.
@@ -119,6 +121,7 @@ def decode_row(
     indices = np.zeros(elements, index_dtype) if index_dtype else None
     book = np.zeros(1 << 8 * indices.itemsize if indices is not None else 0, items.dtype)
     row, alive = _new_row(kind, data, elements, dtype)
+    row.columns = columns
     row.channels, row.out = shape[-1] if shape else 1, address_of(items)
     if indices is not None:
         row.indices, row.index_width = address_of(indices), indices.itemsize
@@ -149,7 +152,9 @@ def _unpack_row(
     return DecodedRow(plain.view(f"<u{width}"), payload_bytes=len(data))
 
 
-def decode_indices(kind: str, data: bytes, elements: int, dtype: str) -> NDArray[Any]:
+def decode_indices(
+    kind: str, data: bytes, elements: int, dtype: str, columns: int = 0
+) -> NDArray[Any]:
     """Decode only the codebook indices of a float32 row.
 
     Args:
@@ -157,6 +162,7 @@ def decode_indices(kind: str, data: bytes, elements: int, dtype: str) -> NDArray
         data: All bytes of the row; it must not use shared tables.
         elements: Of the array.
         dtype: `uint8` or `uint16`, of the result.
+        columns: Of the matrix that is coded column by column; 0 for row-major order.
 
     Returns:
         Shape (elements,).
@@ -167,6 +173,7 @@ def decode_indices(kind: str, data: bytes, elements: int, dtype: str) -> NDArray
     indices = np.zeros(elements, dtype)
     row, alive = _new_row(kind, data, elements, "float32")
     row.indices, row.index_width = address_of(indices), indices.itemsize
+    row.columns = columns
     _check(LIBRARY.th_decode_row(ctypes.byref(row), None), f"A row of kind {kind}")
     del alive
     return indices

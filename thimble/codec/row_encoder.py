@@ -1,5 +1,6 @@
 """Codes one array in the kind that takes the fewest bytes (SPEC.md, section 3)."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thimble.codec.codebook import derive_codebook, halves_of, store_codebook
+from thimble.codec.contexts import better_with_contexts
 from thimble.codec.gaps import GapStream, choose_gap_stream, split_gaps
 from thimble.codec.groups import draft_groups
 from thimble.codec.kinds import patterns_of
@@ -31,6 +33,11 @@ Part = bytes | Stream
 Maker = Callable[[], list[Part]]
 # A kind with half the symbols to decode may be larger by one part in so many.
 _SPEED_SHARE = 256
+# Another order is tried where the gaps take so much less: it makes encoding slower.
+_TURN_GAIN = 0.985
+_LONG_GAP = 4095
+# A shorter stream cannot pay for several tables.
+_WORTH_CONTEXTS = 256
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,12 @@ class EncodedRow:
     Attributes:
         kind: `<positions>-<values>`.
         parts: Bytes and streams, in the order of the row.
+        columns: Of the matrix that is coded column by column; 0 for row-major order.
     """
 
     kind: str
     parts: list[Part]
+    columns: int = 0
 
     @property
     def data(self) -> bytes:
@@ -69,12 +78,14 @@ class _Candidate:
         bound: Bytes that it takes at least.
         symbols: How many there are to decode.
         plan: Fits its tables; returns its estimated bytes and how to make it.
+        columns: Of the matrix that it codes column by column, or 0.
     """
 
     kind: str
     bound: int
     symbols: int
     plan: Callable[[], tuple[int, Maker]]
+    columns: int = 0
 
 
 def encode_indices(
@@ -88,8 +99,7 @@ def encode_indices(
         shape: Of the array; flat by default.
     """
     shape = indices.shape if shape is None else shape
-    kind, make = _cheapest(_with_codebook(patterns_of(codebook), indices, "float32", shape))
-    return EncodedRow(kind, make())
+    return _cheapest(_with_codebook(patterns_of(codebook), indices, "float32", shape))
 
 
 def plan_row(
@@ -123,11 +133,10 @@ def plan_row(
             book = derive_codebook(integers, "int8")
             if book is not None:
                 candidates += _with_codebook(*book, "int8", shape, header)
-    kind, make = _cheapest(candidates)
-    return EncodedRow(kind, make())
+    return _cheapest(candidates)
 
 
-def _cheapest(candidates: list[_Candidate]) -> tuple[str, Maker]:
+def _cheapest(candidates: list[_Candidate]) -> EncodedRow:
     """Return the smallest candidate; half the symbols to decode make up for 1 byte in 256.
 
     Tables are fitted only for candidates that may still win: their bounds say which.
@@ -145,7 +154,7 @@ def _cheapest(candidates: list[_Candidate]) -> tuple[str, Maker]:
         quick = 2 * other.symbols <= best.symbols
         if quick and other_cost <= cost + cost // _SPEED_SHARE:
             best, make = other, other_make
-    return best.kind, make
+    return EncodedRow(best.kind, make(), best.columns)
 
 
 def _plain(patterns: NDArray[Any], dtype: str) -> list[_Candidate]:
@@ -193,9 +202,14 @@ def _byte_streams(symbols: NDArray[np.uint8]) -> tuple[int, Maker]:
     return _streams(histogram(symbols, 256), lambda: symbols)
 
 
-def _streams(counts: NDArray[np.uint64], symbols: Callable[[], NDArray[Any]]) -> tuple[int, Maker]:
+def _streams(
+    counts: NDArray[np.uint64], symbols: Callable[[], NDArray[Any]], middle: int | None = None
+) -> tuple[int, Maker]:
     """Return cost and maker of the streams of an alphabet; the symbols are made only if needed."""
     planned = streams_of(counts)
+    if len(planned) == 1 and planned[0].cost_bytes > _WORTH_CONTEXTS:
+        wide = np.ascontiguousarray(symbols(), np.uint16)
+        planned = better_with_contexts(planned, wide, counts, middle)
     cost = sum(stream.cost_bytes for stream in planned)
 
     def make() -> list[Part]:
@@ -221,13 +235,23 @@ def _with_codebook(
     book = (scales or b"") + store_codebook(entries, dtype)
     symbols = np.ascontiguousarray(indices, np.uint8 if len(entries) <= 256 else np.uint16)
     table = _Table(symbols, len(entries), shape if scales is None else None)
-    candidates = [table.dense(book)]
-    if 20 * table.kept < 19 * len(symbols) < 19 << 32:
-        start = book + varint(table.skipped) + varint(table.kept)
-        candidates.append(table.gap(start))
-        if 20 * table.kept > len(symbols):
-            candidates.append(table.bitmap(start))
+    candidates = table.candidates(book)
+    columns = shape[-1] if scales is None and len(shape) > 1 else 0
+    if 2 * table.kept < len(symbols) and columns > 1:
+        turned = _Table(
+            _by_columns(symbols, columns), len(entries), (columns, len(symbols) // columns)
+        )
+        # Weights of neighbouring inputs may be alike where those of neighbouring outputs are not.
+        if turned.gap_bytes() < table.gap_bytes() * _TURN_GAIN:
+            candidates += [
+                dataclasses.replace(each, columns=columns) for each in turned.candidates(book)
+            ]
     return candidates
+
+
+def _by_columns(symbols: NDArray[Any], columns: int) -> NDArray[Any]:
+    """Return the symbols of a matrix column by column."""
+    return np.ascontiguousarray(symbols.reshape(-1, columns).T).reshape(-1)
 
 
 class _Table:
@@ -241,6 +265,21 @@ class _Table:
         self.kept = len(symbols) - int(self.counts[self.skipped]) if alphabet else 0
         self._split: tuple[NDArray[np.uint32], NDArray[np.uint16]] | None = None
         self._values: tuple[str, int, Callable[[], tuple[int, Maker]]] | None = None
+
+    def candidates(self, book: bytes) -> list[_Candidate]:
+        """Return the kinds that may pay."""
+        candidates = [self.dense(book)]
+        if 20 * self.kept < 19 * len(self.symbols) < 19 << 32:
+            start = book + varint(self.skipped) + varint(self.kept)
+            candidates.append(self.gap(start))
+            if 20 * self.kept > len(self.symbols):
+                candidates.append(self.bitmap(start))
+        return candidates
+
+    def gap_bytes(self) -> int:
+        """Return the bytes of the gaps by their entropy, the long ones as one."""
+        gaps = np.minimum(self._kept()[0], _LONG_GAP)
+        return entropy_bytes(np.bincount(gaps, minlength=1).astype(np.uint64))
 
     def dense(self, book: bytes) -> _Candidate:
         """Values of all elements."""
@@ -310,7 +349,8 @@ class _Table:
         if grouped and len(self.counts) <= MAX_ALPHABET:
             draft = draft_groups(self.symbols, self.shape, len(self.counts), skipped)
         if draft is None or draft.rough_bytes >= bound:
-            return "codebook", bound, lambda: _streams(counts, kept)
+            # Contexts may code in fewer bits than the entropy without them.
+            return "codebook", bound - bound // 4, lambda: _streams(counts, kept, skipped)
 
         def plan() -> tuple[int, Maker]:
             groups = draft.plan()

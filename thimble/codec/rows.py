@@ -28,6 +28,7 @@ class ArrayRow:
         indices: The dtype of the constraint `<name>.indices`, or None if there is none.
         mask: Whether the constraint `<name>.mask` is there, equal to `array != 0`.
         skip: Skeleton bytes before a TFLite buffer.
+        columns: 0, or the width of the matrix whose columns are coded one after the other.
     """
 
     shape: tuple[int, ...]
@@ -38,6 +39,7 @@ class ArrayRow:
     indices: str | None = None
     mask: bool = False
     skip: int = 0
+    columns: int = 0
 
     @property
     def elements(self) -> int:
@@ -67,6 +69,7 @@ class ArrayRow:
             "indices": (self.indices, None),
             "mask": (int(self.mask), 0),
             "skip": (self.skip, 0),
+            "columns": (self.columns, 0),
         }
         return row | {key: value for key, (value, default) in optional.items() if value != default}
 
@@ -109,6 +112,7 @@ class ArrayRow:
             _index_dtype(row, kind, dtype),
             bool(whole_number(row.get("mask", 0), 0, 1, "A row's mask")),
             whole_number(row.get("skip", 0), 0, limit, "A row's skip"),
+            _columns(row, kind, math.prod(shape)),
         )
 
 
@@ -120,6 +124,16 @@ def _stored(row: dict[str, Any], kind: str, plain: int) -> int:
     if kind == PLAIN and stored != plain:
         raise CorruptPackage(f"A plain row of {plain} bytes stores {stored}. Get it again.")
     return stored
+
+
+def _columns(row: dict[str, Any], kind: str, elements: int) -> int:
+    """Return the columns of a row that is coded column by column, 0 for others."""
+    columns = whole_number(row.get("columns", 0), 0, 1 << 62, "A row's columns")
+    if columns and (kind not in KINDS or kind.endswith("scaled") or elements % columns):
+        raise CorruptPackage(
+            f"A row of kind {kind} and {elements} elements has {columns} columns. Get it again."
+        )
+    return columns
 
 
 def _text(row: dict[str, Any], key: str, default: str | None = None) -> str:

@@ -165,7 +165,7 @@ static uint64_t search_curves(fit_case *fit, const uint64_t *sums, th_curve *bes
         cost = try_curve(fit, sums, best, cost, fit->alphabet, 0, 1);
     }
     uint32_t knots = best->knots, spacing = best->spacing;
-    for (uint32_t resolution = 0; knots > 1 && resolution < 4; resolution += 1 + !resolution) {
+    for (uint32_t resolution = 0; knots > 1 && resolution < 4; resolution += resolution ? 1 : 2) {
         cost = try_curve(fit, sums, best, cost, knots, spacing, resolution);
     }
     return refine(fit, best, cost);
@@ -227,7 +227,8 @@ static uint32_t write_curve(const th_curve *curve, uint8_t *out) {
     return size;
 }
 
-/* Fit frequencies to counts; return the cost of payload and table. */
+/* Fit frequencies to counts, with the plan's scale unless that is 0; return the cost of payload and
+ * table. */
 uint64_t th_fit_curve(const uint64_t *counts, uint32_t alphabet, th_plan *plan) {
     fit_case *fit = malloc(sizeof *fit);
     th_curve *curve = malloc(sizeof *curve);
@@ -235,12 +236,14 @@ uint64_t th_fit_curve(const uint64_t *counts, uint32_t alphabet, th_plan *plan) 
     uint64_t cost = UINT64_MAX;
     uint32_t low;
     if (fit && curve && sums) {
-        *fit = (fit_case){counts, alphabet, alphabet > 2048 ? 13 : 12, {0}};
+        uint32_t usual = alphabet > 2048 ? 13 : 12;
+        *fit = (fit_case){counts, alphabet, plan->scale ? plan->scale : usual, {0}};
         sums[0] = 0;
         for (uint32_t s = 0; s < alphabet; s++) {
             sums[s + 1] = sums[s] + counts[s];
         }
-        cost = choose_scale(fit, curve, search_curves(fit, sums, curve));
+        cost = search_curves(fit, sums, curve);
+        cost = plan->scale ? whole_cost(fit, curve) : choose_scale(fit, curve, cost);
         if (table_size(curve, &low) > TH_MAX_TABLE_BYTES) {
             cost = UINT64_MAX;
         } else {

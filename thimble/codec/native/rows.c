@@ -34,6 +34,9 @@ static int check_row(const th_row *row) {
     if (row->values == TH_SCALED && (!row->channels || row->elements % row->channels)) {
         fits = 0;
     }
+    if (row->columns && (row->values == TH_SCALED || row->elements % row->columns)) {
+        fits = 0;
+    }
     if (row->out == NULL && (!has_entries(row) || !row->index_width)) {
         fits = 0;
     }
@@ -136,12 +139,20 @@ static void scatter_indices(const th_row *row, const th_work *work, uint64_t cou
     }
 }
 
+/* Turn places in the order of the columns to elements in the order of the rows. */
+static void turn(const th_row *row, uint64_t *at, uint64_t count) {
+    uint64_t rows = row->elements / row->columns;
+    for (uint64_t i = 0; i < count; i++) {
+        at[i] = at[i] % rows * row->columns + at[i] / rows;
+    }
+}
+
 static int decode_kept(th_work *work, th_row *row) {
-    int dense = row->positions == TH_DENSE;
+    int dense = row->positions == TH_DENSE && !row->columns;
     for (uint64_t done = 0; done < row->kept;) {
         uint64_t count = row->kept - done < TH_CHUNK ? row->kept - done : TH_CHUNK;
-        if (dense) {
-            for (uint64_t i = 0; row->values == TH_SCALED && i < count; i++) {
+        if (row->positions == TH_DENSE) {
+            for (uint64_t i = 0; (row->columns || row->values == TH_SCALED) && i < count; i++) {
                 work->at[i] = done + i;
             }
         } else {
@@ -149,6 +160,9 @@ static int decode_kept(th_work *work, th_row *row) {
         }
         uint8_t *out = dense && row->out ? row->out + row->width * done : work->chunk;
         TH_TRY(th_items_read(&work->items, work->at, row->out ? out : NULL, count));
+        if (row->columns) {
+            turn(row, work->at, count);
+        }
         if (!dense && row->out) {
             scatter(row, work, count);
         }

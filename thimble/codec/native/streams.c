@@ -5,34 +5,28 @@
 #include <stdlib.h>
 
 enum { STATE_BYTES = 5 };
-static const uint64_t LOWEST = (uint64_t)1 << 24;
 
 /* Make the lookup table of rANS; few symbols do not pay for one and search the sums instead. */
 static int build_slots(th_stream *stream, const uint16_t *frequencies) {
     uint32_t sum = 0, slots = 1u << stream->scale;
     stream->search = stream->left < slots / 8;
-    if (stream->search) {
-        stream->sums = malloc((stream->alphabet + 1) * sizeof *stream->sums);
-    } else {
+    if (!stream->search) {
         stream->slots = malloc(slots * sizeof *stream->slots);
+        if (stream->slots == NULL) {
+            return TH_MEMORY;
+        }
+        th_fill_slots(stream->slots, frequencies, stream->alphabet);
+        return TH_OK;
     }
-    if (stream->sums == NULL && stream->slots == NULL) {
+    stream->sums = malloc((stream->alphabet + 1) * sizeof *stream->sums);
+    if (stream->sums == NULL) {
         return TH_MEMORY;
     }
     for (uint32_t s = 0; s < stream->alphabet; s++) {
-        if (stream->search) {
-            stream->sums[s] = sum;
-        } else {
-            uint64_t entry = s | (uint64_t)frequencies[s] << 16;
-            for (uint64_t i = 0; i < frequencies[s]; i++) {
-                stream->slots[sum + i] = entry | i << 32;
-            }
-        }
+        stream->sums[s] = sum;
         sum += frequencies[s];
     }
-    if (stream->search) {
-        stream->sums[stream->alphabet] = sum;
-    }
+    stream->sums[stream->alphabet] = sum;
     return TH_OK;
 }
 
@@ -86,6 +80,9 @@ static int load_table(th_stream *stream, th_cursor *cursor, int pooled, const th
         TH_TRY(th_varint(cursor, &number));
         TH_TRY(pooled_table(pool, number, stream->coder, stream->alphabet, &table));
     }
+    if (stream->contexts) {
+        return pooled ? TH_UNKNOWN : th_load_contexts(stream, cursor);
+    }
     int huffman = stream->coder == TH_HUFFMAN;
     TH_TRY(huffman ? th_read_lengths(&table, stream->alphabet, codes)
                    : th_read_frequencies(&table, stream->alphabet, stream->scale, codes));
@@ -110,7 +107,7 @@ static int open_states(th_stream *stream) {
     }
     for (uint32_t i = 0; i < stream->states; i++, stream->at += bytes) {
         stream->state[i] = th_unsigned(stream->at, bytes);
-        uint64_t least = size <= STATE_BYTES ? 0 : LOWEST;
+        uint64_t least = size <= STATE_BYTES ? 0 : TH_LOWEST;
         if (stream->states == 1 && bytes && (size <= STATE_BYTES || bytes == STATE_BYTES)) {
             least = (uint64_t)1 << (8 * (bytes - 1)); /* the highest byte is needed */
         }
@@ -148,11 +145,9 @@ static int stream_open(th_stream *stream, th_cursor *cursor, uint64_t count, uin
     TH_TRY(th_take(cursor, 1, &form));
     stream->coder = *form & 3;
     figures->coders |= 1u << stream->coder;
-    stream->states = 1u << (*form >> 3 & 3);
+    stream->contexts = (*form >> 3 & 3) == 3;
+    stream->states = stream->contexts ? 1 : 1u << (*form >> 3 & 3);
     stream->scale = TH_MIN_SCALE + (*form >> 5);
-    if (stream->states > 4) {
-        return TH_UNKNOWN;
-    }
     if (stream->coder != TH_RANS && (*form >> 3 || (*form & 4 && stream->coder < TH_HUFFMAN))) {
         return TH_UNKNOWN;
     }
@@ -172,14 +167,6 @@ static int stream_open(th_stream *stream, th_cursor *cursor, uint64_t count, uin
     return open_coded(stream, cursor, *form >> 2 & 1, pool, figures, last);
 }
 
-static inline uint64_t refill(const uint8_t **at, const uint8_t *end, uint64_t state) {
-    if (state < LOWEST && end - *at >= 2) {
-        state = state << 16 | th_u16(*at);
-        *at += 2;
-    }
-    return state;
-}
-
 /* Binary search for the symbol of a slot, for streams too short for a table of slots. */
 static void read_by_search(th_stream *stream, uint16_t *out, uint64_t count) {
     const uint32_t *sums = stream->sums;
@@ -194,7 +181,7 @@ static void read_by_search(th_stream *stream, uint16_t *out, uint64_t count) {
         }
         out[i] = (uint16_t)low;
         *x = (uint64_t)(sums[low + 1] - sums[low]) * (*x >> stream->scale) + slot - sums[low];
-        *x = refill(&stream->at, stream->end, *x);
+        *x = th_refill(&stream->at, stream->end, *x);
     }
 }
 
@@ -207,7 +194,7 @@ static inline void read_round(const uint64_t *slots, uint32_t scale, uint64_t *x
         uint64_t entry = slots[x[k] & mask];
         out[k] = (uint16_t)entry;
         x[k] = (entry >> 16 & 0xFFFF) * (x[k] >> scale) + (entry >> 32);
-        uint64_t taken = x[k] << 16 | th_u16(*at), low = x[k] < LOWEST;
+        uint64_t taken = x[k] << 16 | th_u16(*at), low = x[k] < TH_LOWEST;
         x[k] = low ? taken : x[k];
         *at += 2 * low;
     }
@@ -226,7 +213,7 @@ static inline void read_states(th_stream *stream, uint16_t *out, uint64_t count,
     for (; i < count; i++) {
         uint64_t k = i % states, entry = slots[x[k] & mask];
         out[i] = (uint16_t)entry;
-        x[k] = refill(&at, end, (entry >> 16 & 0xFFFF) * (x[k] >> scale) + (entry >> 32));
+        x[k] = th_refill(&at, end, (entry >> 16 & 0xFFFF) * (x[k] >> scale) + (entry >> 32));
     }
     stream->at = at;
     memcpy(stream->state, x, sizeof x);
@@ -278,7 +265,9 @@ static int stream_read(th_stream *stream, uint16_t *out, uint64_t count) {
     if (stream->coder == TH_HUFFMAN) {
         return read_huffman(stream, out, count);
     }
-    if (stream->search) {
+    if (stream->contexts) {
+        th_read_contexts(stream, out, count);
+    } else if (stream->search) {
         read_by_search(stream, out, count);
     } else if (stream->states == 4) {
         read_states(stream, out, count, 4);
@@ -302,7 +291,7 @@ static int stream_end(const th_stream *stream) {
     if (stream->coder != TH_RANS || (!stream->slots && !stream->sums)) {
         return TH_OK;
     }
-    uint64_t last = stream->states > 1 ? LOWEST : 0;
+    uint64_t last = stream->states > 1 ? TH_LOWEST : 0;
     for (uint32_t i = 0; i < stream->states; i++) {
         if (stream->state[i] != last) {
             return TH_STREAM;
@@ -313,6 +302,7 @@ static int stream_end(const th_stream *stream) {
 
 static void stream_close(th_stream *stream) {
     free(stream->slots);
+    free(stream->class_of);
     free(stream->entries);
     free(stream->sums);
 }

@@ -25,7 +25,25 @@ typedef struct {
     uint64_t *slots;        /* rANS: symbol | frequency << 16 | (slot - sum) << 32 */
     uint16_t *entries;      /* Huffman: symbol << 4 | length */
     uint32_t *sums;         /* rANS: sum of the frequencies below each symbol */
+    uint32_t contexts;      /* rANS: slots of so many classes, or 0 */
+    uint32_t class;         /* of the symbol before */
+    uint8_t *class_of;      /* the class of each symbol */
 } th_stream;
+
+/* A state below this one takes a word, if one is left. */
+#define TH_LOWEST ((uint64_t)1 << 24)
+
+static inline uint64_t th_refill(const uint8_t **at, const uint8_t *end, uint64_t state) {
+    if (state < TH_LOWEST && end - *at >= 2) {
+        state = state << 16 | th_u16(*at);
+        *at += 2;
+    }
+    return state;
+}
+
+void th_fill_slots(uint64_t *slots, const uint16_t *frequencies, uint32_t alphabet);
+int th_load_contexts(th_stream *stream, th_cursor *cursor);
+void th_read_contexts(th_stream *stream, uint16_t *out, uint64_t count);
 
 /* One alphabet above 4096 takes two streams: high bytes, then low bytes. */
 typedef struct {

@@ -60,6 +60,7 @@ typedef struct {
     uint8_t *indices;
     uint8_t *codebook;       /* room for `codebook_room` items, or NULL */
     uint64_t codebook_room;
+    uint64_t columns;        /* 0, or: coded column by column of a matrix of so many columns */
     uint32_t floats;         /* 1 if items are float32: halves and scales stand for nothing else */
     /* Filled in by the decoder: */
     uint32_t coders;         /* bit set of 1 << th_coder */
@@ -100,6 +101,12 @@ uint64_t th_kept_groups(const uint8_t *symbols, uint32_t width, uint64_t count, 
                         uint32_t channels, uint32_t skipped, const uint8_t *members,
                         uint8_t *groups); /* room for one more than are kept */
 int th_plan_stream(const uint64_t *counts, uint32_t alphabet, th_plan *plan);
+void th_context_histogram(const uint16_t *symbols, uint64_t count, const uint8_t *class_of,
+                          uint32_t alphabet, uint64_t *counts);
+uint64_t th_plan_curve(const uint64_t *counts, uint32_t alphabet, uint32_t scale, th_plan *plan);
+uint64_t th_encode_contexts(const uint16_t *frequencies, const uint8_t *class_of,
+                            uint32_t classes, uint32_t alphabet, uint32_t scale,
+                            const uint16_t *symbols, uint64_t count, uint8_t *out, uint64_t room);
 uint64_t th_entropy_bits(const uint64_t *counts, uint32_t alphabet);
 uint64_t th_cost_bits(const th_plan *plan, const uint64_t *counts);
 uint64_t th_encode_stream(const th_plan *plan, uint32_t states, const uint16_t *symbols,

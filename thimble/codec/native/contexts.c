@@ -1,0 +1,128 @@
+#include "fit.h"
+#include "streams.h"
+
+#include <stdlib.h>
+
+enum { MAX_CONTEXTS = 16 };
+
+/* SPEC section 5, contexts: the class of each symbol. */
+static int read_classes(th_cursor *cursor, uint32_t alphabet, uint8_t *class_of, uint32_t *classes) {
+    uint64_t thresholds, symbol = 0;
+    TH_TRY(th_varint(cursor, &thresholds));
+    if (thresholds < 1 || thresholds >= MAX_CONTEXTS) {
+        return TH_TABLE;
+    }
+    for (uint32_t i = 0; i < thresholds; i++) {
+        uint64_t next;
+        TH_TRY(th_varint(cursor, &next));
+        if (next <= symbol || next >= alphabet) {
+            return TH_TABLE;
+        }
+        memset(class_of + symbol, (int)i, next - symbol);
+        symbol = next;
+    }
+    memset(class_of + symbol, (int)thresholds, alphabet - symbol);
+    *classes = (uint32_t)thresholds + 1;
+    return TH_OK;
+}
+
+void th_fill_slots(uint64_t *slots, const uint16_t *frequencies, uint32_t alphabet) {
+    for (uint32_t s = 0; s < alphabet; s++) {
+        uint64_t entry = s | (uint64_t)frequencies[s] << 16;
+        for (uint64_t i = 0; i < frequencies[s]; i++) {
+            *slots++ = entry | i << 32;
+        }
+    }
+}
+
+/* Make the slots of each class of symbols before, one table after the other. */
+int th_load_contexts(th_stream *stream, th_cursor *cursor) {
+    uint16_t frequencies[TH_MAX_ALPHABET];
+    uint64_t slots = (uint64_t)1 << stream->scale;
+    stream->class_of = malloc(stream->alphabet);
+    if (stream->class_of == NULL) {
+        return TH_MEMORY;
+    }
+    TH_TRY(read_classes(cursor, stream->alphabet, stream->class_of, &stream->contexts));
+    stream->slots = malloc(stream->contexts * slots * sizeof *stream->slots);
+    if (stream->slots == NULL) {
+        return TH_MEMORY;
+    }
+    for (uint32_t class = 0; class < stream->contexts; class++) {
+        TH_TRY(th_read_frequencies(cursor, stream->alphabet, stream->scale, frequencies));
+        th_fill_slots(stream->slots + class * slots, frequencies, stream->alphabet);
+    }
+    return TH_OK;
+}
+
+void th_read_contexts(th_stream *stream, uint16_t *out, uint64_t count) {
+    uint64_t x = stream->state[0], mask = ((uint64_t)1 << stream->scale) - 1;
+    uint32_t class = stream->class;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t entry = stream->slots[((uint64_t)class << stream->scale) + (x & mask)];
+        out[i] = (uint16_t)entry;
+        class = stream->class_of[out[i]];
+        x = (entry >> 16 & 0xFFFF) * (x >> stream->scale) + (entry >> 32);
+        x = th_refill(&stream->at, stream->end, x);
+    }
+    stream->state[0] = x;
+    stream->class = class;
+}
+
+/* Count each symbol by the class of the one before; before the first is symbol 0. */
+void th_context_histogram(const uint16_t *symbols, uint64_t count, const uint8_t *class_of,
+                          uint32_t alphabet, uint64_t *counts) {
+    uint32_t class = class_of[0];
+    for (uint64_t i = 0; i < count; i++) {
+        counts[(uint64_t)class * alphabet + symbols[i]]++;
+        class = class_of[symbols[i]];
+    }
+}
+
+/* Write the payload of a stream with contexts; 0 if `room` bytes do not hold it. `frequencies` has
+ * a row of `alphabet` for each class. */
+uint64_t th_encode_contexts(const uint16_t *frequencies, const uint8_t *class_of,
+                            uint32_t classes, uint32_t alphabet, uint32_t scale,
+                            const uint16_t *symbols, uint64_t count, uint8_t *out, uint64_t room) {
+    uint64_t cells = (uint64_t)classes * alphabet, written = 0, state = 0, size = 0;
+    uint64_t words_room = room > 8 ? (room - 8) / 2 : 0;
+    uint32_t *sums = malloc(cells * sizeof *sums);
+    uint16_t *words = malloc(words_room * sizeof *words + 2);
+    for (uint64_t cell = 0; sums && cell < cells; cell++) {
+        sums[cell] = cell % alphabet ? sums[cell - 1] + frequencies[cell - 1] : 0;
+    }
+    for (uint64_t i = count; sums && words && i-- > 0;) {
+        uint64_t cell = (uint64_t)class_of[i ? symbols[i - 1] : 0] * alphabet + symbols[i];
+        uint64_t frequency = frequencies[cell];
+        if (state >= frequency << (40 - scale)) {
+            if (written == words_room) {
+                written = UINT64_MAX;
+                break;
+            }
+            words[written++] = (uint16_t)state;
+            state >>= 16;
+        }
+        state = (state / frequency << scale) + state % frequency + sums[cell];
+    }
+    if (sums && words && written != UINT64_MAX) {
+        for (; state; state >>= 8) {
+            out[size++] = (uint8_t)state;
+        }
+        while (written-- > 0) {
+            th_put(out + size, 2, words[written]);
+            size += 2;
+        }
+    }
+    free(sums);
+    free(words);
+    return size;
+}
+
+/* Fit a curve of one scale to counts; return the bits of payload and table. */
+uint64_t th_plan_curve(const uint64_t *counts, uint32_t alphabet, uint32_t scale, th_plan *plan) {
+    plan->coder = TH_RANS;
+    plan->alphabet = alphabet;
+    plan->scale = scale;
+    plan->cost_bits = (th_fit_curve(counts, alphabet, plan) + TH_COST_UNIT - 1) / TH_COST_UNIT;
+    return plan->cost_bits;
+}
