@@ -118,6 +118,10 @@ def parse_row(entry: Any, listed: str) -> Row:
     check(not raw or stored == elements * w, f"A dense-raw row must have {elements * w} bytes.")
     mask, skip = field(entry, "mask", int, 0), field(entry, "skip", int, 0)
     check(mask <= 1, f"`mask` must be 0 or 1. Received: {mask}.")
+    columns = field(entry, "columns", int, 0)
+    check(columns == 0 or elements % columns == 0, "`columns` must divide the elements.")
+    ordered = positions not in PACKED and values != "scaled"
+    check(columns == 0 or ordered, "`columns` is not for `deflate`, `lzma` and `scaled`.")
     indices = field(entry, "indices", str) if "indices" in entry else ""
     if "indices" in entry:
         check(indices in ("uint8", "uint16"), "`indices` must be uint8 or uint16.")
@@ -128,7 +132,8 @@ def parse_row(entry: Any, listed: str) -> Row:
     check(listed != "buffers" or "name" not in entry, "A buffer must have no name.")
     name = field(entry, "name", str) if listed != "buffers" else ""
     check(listed == "buffers" or name != "", "A tensor or constraint must have a name.")
-    return Row(name, shape, dtype, positions, values, stored, indices, mask, skip, elements, w)
+    what = (name, shape, dtype, positions, values, stored, indices, mask, skip, columns)
+    return Row(*what, elements, w)
 
 
 def check_limits(rows: list[Row], limit: int) -> None:

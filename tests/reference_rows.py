@@ -35,6 +35,7 @@ class Row:
     indices: str  # or "" for none
     mask: int
     skip: int
+    columns: int
     elements: int
     w: int
 
@@ -227,8 +228,19 @@ def read_row(row: Row, data: bytes, pool: list[Table]) -> tuple[Array, list[int]
     patterns = [codebook[number] for number in numbers] if coded else numbers
     if scaled:
         patterns = multiply(patterns, scales)
+    patterns, numbers = in_array_order(patterns, row), in_array_order(numbers, row)
     stored = b"".join(pattern.to_bytes(row.w, "little") for pattern in patterns)
     return as_array(stored, row), numbers, codebook
+
+
+def in_array_order(items: list[int], row: Row) -> list[int]:
+    """Section 3, `columns`: what the row has column by column, as the array has it."""
+    if row.columns == 0:
+        return items
+    height, ordered = row.elements // row.columns, list(items)
+    for p, item in enumerate(items):
+        ordered[p % height * row.columns + p // height] = item
+    return ordered
 
 
 def as_array(data: bytes, row: Row) -> Array:

@@ -3,6 +3,8 @@
 As reference_decoder.py, which it belongs to: slow, obvious, from the specification alone.
 """
 
+from itertools import accumulate
+
 Table = tuple[int, list[int]]  # coder; for each symbol its length (Huffman) or its Y (rANS)
 
 CONSTANT, STORED, HUFFMAN, RANS = 0, 1, 2, 3
@@ -167,20 +169,21 @@ def read_states(cursor: Cursor, states: int) -> list[int]:
     return [state]
 
 
-def decode_rans(cursor: Cursor, f: list[int], count: int, states: int) -> list[int]:
-    """Section 5, rANS payload."""
-    size, total = len(cursor.data), sum(f)
+def decode_rans(
+    cursor: Cursor, tables: list[list[int]], thresholds: list[int], count: int, states: int
+) -> list[int]:
+    """Section 5, rANS payload: frequencies for each class, which the symbol before chooses."""
+    size, total = len(cursor.data), sum(tables[0])
     x = read_states(cursor, states)
-    c, symbol_at = [0], []
-    for s in range(len(f)):
-        c.append(c[s] + f[s])
-        symbol_at += [s] * f[s]
-    symbols = []
+    starts = [list(accumulate(f, initial=0)) for f in tables]
+    symbol_at = [[s for s in range(len(f)) for _ in range(f[s])] for f in tables]
+    symbols: list[int] = []
     for i in range(count):
+        k = sum(threshold <= symbols[-1] for threshold in thresholds) if i > 0 else 0
         state = x[i % states]
         q = state % total
-        s = symbol_at[q]
-        state = f[s] * (state // total) + q - c[s]
+        s = symbol_at[k][q]
+        state = tables[k][s] * (state // total) + q - starts[k][s]
         if state < 2**24 and cursor.at < size:
             state = state * 2**16 + cursor.integer(2)
         x[i % states] = state
@@ -210,6 +213,18 @@ def read_stream(
     return symbols
 
 
+def read_contexts(cursor: Cursor, m: int, total: int) -> tuple[list[int], list[list[int]]]:
+    """Section 5, contexts: the thresholds, and the curve of each class."""
+    number = cursor.varint()
+    check(1 <= number <= 15, f"There must be 1 to 15 thresholds. Received: {number}.")
+    thresholds = [cursor.varint() for _ in range(number)]
+    bounds = [0, *thresholds, m]
+    rising = all(bounds[i] < bounds[i + 1] for i in range(number + 1))
+    check(rising, f"Thresholds must ascend, from 1 to {m - 1}. Received: {thresholds}.")
+    check((number + 1) * total <= 2**17, "Classes times M must be at most 2^17.")
+    return thresholds, [read_table(cursor, RANS, m)[1] for _ in range(number + 1)]
+
+
 def read_coded(cursor: Cursor, count: int, m: int, pool: list[Table], last: bool) -> list[int]:
     """Section 5: the byte `coder` and what follows it."""
     coder = cursor.integer(1)
@@ -220,14 +235,20 @@ def read_coded(cursor: Cursor, count: int, m: int, pool: list[Table], last: bool
         return [cursor.varint()] * count
     if method == STORED:
         return [cursor.integer(2 if m > 256 else 1) for _ in range(count)]
-    check(method == HUFFMAN or parallel < 3, "A rANS stream has one, two or four states.")
-    number = cursor.varint() if pooled else 0
-    check(not pooled or number < len(pool), f"{cursor.what}: the pool has no table {number}.")
-    table_coder, per_symbol = pool[number] if pooled else read_table(cursor, method, m)
-    fits = table_coder == method and len(per_symbol) == m
-    check(fits, f"{cursor.what}: a table of the pool must be of the stream's coder and m.")
+    thresholds: list[int] = []
+    if parallel == 3:
+        check(not pooled, "Contexts have tables of their own.")
+        thresholds, tables = read_contexts(cursor, m, 2**scale)
+    else:
+        number = cursor.varint() if pooled else 0
+        check(not pooled or number < len(pool), f"{cursor.what}: the pool has no table {number}.")
+        table_coder, per_symbol = pool[number] if pooled else read_table(cursor, method, m)
+        fits = table_coder == method and len(per_symbol) == m
+        check(fits, f"{cursor.what}: a table of the pool must be of the stream's coder and m.")
+        tables = [per_symbol]
     size = len(cursor.data) - cursor.at if last else cursor.varint()
     payload = Cursor(cursor.take(size), f"{cursor.what}: a payload")
     if method == HUFFMAN:
-        return decode_huffman(payload, per_symbol, count)
-    return decode_rans(payload, frequencies(per_symbol, 2**scale), count, 2**parallel)
+        return decode_huffman(payload, tables[0], count)
+    f = [frequencies(curve, 2**scale) for curve in tables]
+    return decode_rans(payload, f, thresholds, count, (1, 2, 4, 1)[parallel])

@@ -7,7 +7,7 @@ _STORED = b"\1"
 _CONSTANT = b"\0"
 # Zeros as liblzma packs them; another version of it would write other bytes.
 _LZMA_60 = bytes.fromhex("00006e514eb3dfffff80020000")
-_LZMA_64 = bytes.fromhex("00006e594e93dfffff80020000")
+LZMA_64 = bytes.fromhex("00006e594e93dfffff80020000")
 _LZMA_1048576 = bytes.fromhex(
     "00006ffdffffa3b7ff473e481572396151b89228e6a38607f9eee41e82d32fc53a3c014bb17ec98a"
     "8a4d2fa30dd97fa6e38c231153e05918c5758ae277f8b6947f0c6ac0de744964e2e95c53b204d8f7"
@@ -271,13 +271,13 @@ def lzma_short() -> bytes:
 @raises("CorruptPackage", "Packed bytes do not give exactly")
 def lzma_trailing_byte() -> bytes:
     """A byte follows the end marker."""
-    return tensor("lzma", _LZMA_64 + b"\0")
+    return tensor("lzma", LZMA_64 + b"\0")
 
 
 @raises("CorruptPackage", "Packed bytes do not give exactly")
 def lzma_without_end() -> bytes:
     """All bytes are there, but the end marker is cut off."""
-    return tensor("lzma", _LZMA_64[:-6])
+    return tensor("lzma", LZMA_64[:-6])
 
 
 @raises("CorruptPackage", "do not unpack")

@@ -7,7 +7,7 @@ from tests.attacks.sealing import bits, coded, listing, tensor, varint
 ABUSES, raises = listing()
 _HUFFMAN, _RANS = 2, 3
 # The numbers of states; scale 8 is 0.
-_TWO, _FOUR, _EIGHT = 1 << 3, 2 << 3, 3 << 3
+_TWO, _FOUR = 1 << 3, 2 << 3
 SYMBOLS = [0, 1, 1, 0, 1, 0, 0, 1]
 _LOWEST = 1 << 24
 
@@ -199,12 +199,6 @@ def rans_byte_missing() -> bytes:
 def rans_state_low() -> bytes:
     """A state below 2^24 before a word."""
     return flat(_RANS, bytes(4) + b"\1\0")
-
-
-@raises("NewerVersion", "does not know")
-def rans_eight_states() -> bytes:
-    """A number of states that a minor version may add."""
-    return flat(_RANS | _EIGHT, bytes(40))
 
 
 @raises("CorruptPackage", "does not end as it must")

@@ -49,6 +49,24 @@ def tflite_skeleton_planes() -> bytes:
     return package({"kind": "gap-raw"}, {})
 
 
+@raises("CorruptPackage", "has 3 columns")
+def tflite_buffer_columns() -> bytes:
+    """A buffer of eight elements in three columns."""
+    return package({}, {"columns": 3})
+
+
+@raises("CorruptPackage", "columns must be")
+def tflite_buffer_columns_negative() -> bytes:
+    """A buffer of -8 columns, which divide its elements."""
+    return package({}, {"columns": -8})
+
+
+@raises("CorruptPackage", "has 4 columns")
+def tflite_skeleton_columns() -> bytes:
+    """A deflated skeleton has no columns."""
+    return package({"kind": "deflate", "columns": 4}, {})
+
+
 @raises("CorruptPackage", "do not make a file")
 def tflite_skip_outside() -> bytes:
     """A buffer that begins after the end of the skeleton."""

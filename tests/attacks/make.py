@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tests.attacks import (
     attack_codebooks,
+    attack_columns,
+    attack_contexts,
     attack_files,
     attack_groups,
     attack_index,
@@ -22,6 +24,8 @@ from tests.attacks import (
 FOLDER = Path(__file__).resolve().parent
 _MODULES = (
     attack_codebooks,
+    attack_columns,
+    attack_contexts,
     attack_files,
     attack_groups,
     attack_index,

@@ -7,8 +7,8 @@
  * It is built with ASan and UBSan, and with gcc's -fsanitize-coverage=trace-pc: an input that takes
  * a new branch joins the corpus, and is written to FOUND, as an input that ends the process is.
  *
- * An input: positions, values, width, index width, flags, elements (3), channels (2), pool size (2),
- * the pool, the row.
+ * An input: positions, values, width, index width, flags, elements (3), channels or columns (2),
+ * pool size (2), the pool, the row.
  */
 #include "thimble.h"
 
@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum { HEAD = 12, MOST = 1 << 13, INPUTS = 1 << 13, EDGES = 1 << 14, HANG_SECONDS = 10 };
-enum { FLOATS = 1, NO_OUT = 2, POOLED = 4 };
+enum { FLOATS = 1, NO_OUT = 2, POOLED = 4, TURNED = 8, MANY = 16 };
 
 typedef struct {
     uint32_t size;
@@ -141,6 +141,7 @@ static uint64_t decode(const uint8_t *head, const th_pool *pool, const uint8_t *
     row.floats = head[4] & FLOATS;
     row.elements = (uint64_t)(head[5] | head[6] << 8 | head[7] << 16) % (1 << 14);
     row.channels = (uint64_t)(head[8] | head[9] << 8);
+    row.columns = head[4] & TURNED ? row.channels << (head[4] & MANY ? 44 : 0) : 0;
     row.codebook_room = row.index_width * 256u; /* less than two bytes can name */
     uint64_t bytes = row.elements * row.width;
     row.out = head[4] & NO_OUT ? NULL : calloc(bytes ? bytes : 1, 1);

@@ -18,7 +18,7 @@ from thimble.weights import Weights
 _WIDTHS = {1: 0, 2: 1, 4: 2, 8: 3}
 _POSITIONS = ("dense", "gap", "bitmap")
 _VALUES = ("raw", "half", "planes", "codebook", "scaled", "grouped")
-_FLOATS, _POOLED = 1, 4
+_FLOATS, _POOLED, _TURNED = 1, 4, 8
 
 
 @dataclass
@@ -95,9 +95,13 @@ def row_inputs(package: bytes) -> list[bytes]:
         elements = int(np.prod(shape, dtype=object))
         head = [_POSITIONS.index(positions), _VALUES.index(values), _WIDTHS.get(dtype.itemsize, 2)]
         head += [{"uint8": 1, "uint16": 2}.get(str(row.get("indices")), 0)]
-        head += [(_FLOATS if dtype == np.float32 else 0) | (_POOLED if parts and parts.pool else 0)]
+        columns = row.get("columns", 0)
+        turned = type(columns) is int and columns > 0
+        flags = (_FLOATS * (dtype == np.float32), _POOLED * bool(parts.pool), _TURNED * turned)
+        head += [sum(flags)]
         counts = (elements % (1 << 17)).to_bytes(3, "little")
-        counts += struct.pack("<HH", shape[-1] % 65536 if shape else 1, len(parts.pool))
+        last = columns if turned else shape[-1] if shape else 1
+        counts += struct.pack("<HH", last % 65536, len(parts.pool))
         found.append(bytes(head) + counts + parts.pool + data)
     return found
 
@@ -109,6 +113,9 @@ def tensors(rng: np.random.Generator) -> dict[str, np.ndarray]:
     scaled = rng.integers(-127, 128, (30, 8)).astype(np.float32)
     scaled[0] = 127
     scaled *= np.float32(0.5) ** np.arange(8, dtype=np.float32) / 3
+    bands = rng.binomial(6, 0.5, (60, 40)).astype(np.int8)
+    bands[np.repeat(rng.random((6, 40)) < 0.7, 10, axis=0)] = 0
+    walk = np.cumsum(rng.integers(-1, 2, 1500))
     spread = rng.normal(0, 2.0 ** np.arange(16), (200, 16))
     found = {
         "sparse": sparse,
@@ -121,6 +128,8 @@ def tensors(rng: np.random.Generator) -> dict[str, np.ndarray]:
         "scalar": np.float64(-0.0).reshape(()),
         "plain": rng.integers(0, 1 << 62, 600).astype(np.int64),
         "bits": (rng.random(4000) < 0.4).astype(np.uint8),
+        "bands": bands,
+        "walk": (12 + walk % 13).astype(np.uint8),
         "wide": rng.integers(0, 3000, 12000).astype(np.uint16),
     }
     return found
@@ -192,6 +201,7 @@ def _mutate_row(row: dict[str, Any], rng: Random) -> None:
         "mask": rng.choice([0, 1, 2]),
         "name": rng.choice(["", "t", "t.mask", "a", "\ud800", "x" * 300]),
         "skip": rng.choice(_SIZES),
+        "columns": rng.choice(_SIZES),
     }
     key = rng.choice(list(changes))
     if rng.random() < 0.15:

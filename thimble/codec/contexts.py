@@ -21,8 +21,12 @@ _LARGEST_ALPHABET = 2048
 _LEAST_SCALE = 8
 # Every symbol has a share of at least 2**-scale, which wide alphabets feel.
 _SCALES = ((64, 12), (512, 14), (_LARGEST_ALPHABET, 15))
+# The tables of all classes together: readers refuse more.
+_MOST_SLOTS = 1 << 17
 # A context makes decoding serial: it has to save this share.
 _GAIN = 0.985
+# Where two first ways to cut classes save less than this, finer ones will not either.
+_HOPELESS = 0.993
 # What a table takes, for choosing among thresholds before any is fitted.
 _TABLE_BYTES = 10
 
@@ -93,13 +97,17 @@ def better_with_contexts(
     if not 2 < alphabet <= _LARGEST_ALPHABET:
         return streams
     best: tuple[float, Sequence[int], NDArray[np.uint64]] | None = None
-    for thresholds in _tried(counts, middle):
+    hopeful = False
+    for number, thresholds in enumerate(_tried(counts, middle)):
         joint = _joint(symbols, thresholds, alphabet)
         # Entropies of many symbols that hardly occur are too low: only their ratio counts.
         share = sum(entropy_bytes(row) for row in joint) / entropy
         cost = share * plain.cost_bytes + len(thresholds) * _TABLE_BYTES
         if best is None or cost < best[0]:
             best = cost, thresholds, joint
+        hopeful = hopeful or share < _HOPELESS
+        if number == 1 and not hopeful:
+            break
     if best is None or best[0] > plain.cost_bytes * _GAIN:
         return streams
     plans = [_plan(row) for row in best[2]]
@@ -117,6 +125,7 @@ def _scale_of(alphabet: int) -> int:
 def _tried(counts: NDArray[np.uint64], middle: int | None) -> Iterable[Sequence[int]]:
     """Yield thresholds: where the meaning changes, and at equal shares of the symbols."""
     alphabet = len(counts)
+    most = _MOST_SLOTS >> _scale_of(alphabet)
     if middle is not None and 0 < middle < alphabet:
         yield [middle]
     sums = np.cumsum(counts)
@@ -124,7 +133,7 @@ def _tried(counts: NDArray[np.uint64], middle: int | None) -> Iterable[Sequence[
         shares = [int(sums[-1]) * part // parts for part in range(1, parts)]
         places = sorted({int(np.searchsorted(sums, share)) + 1 for share in shares})
         found = [place for place in places if 0 < place < alphabet]
-        if found:
+        if 0 < len(found) < most:
             yield found
 
 

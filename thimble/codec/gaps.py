@@ -119,8 +119,9 @@ def choose_gap_stream(gaps: NDArray[Any]) -> GapStream:
     width, escapes, table = drafts[0]
     best = GapStream(gaps, width, escapes, table, streams_of(table))
     if len(best.streams) == 1 and len(gaps) <= _TRIED_WITH_CONTEXTS:
-        for width, escapes, table in drafts:
-            # Contexts prefer narrower alphabets than one table does.
+        # Contexts prefer narrower alphabets than one table does.
+        narrow = [draft for draft in drafts[1:] if draft[0] == narrowest + 2]
+        for width, escapes, table in [drafts[0], *narrow]:
             streams = better_with_contexts(best.streams, gap_symbols(gaps, width), table)
             if streams is not best.streams:
                 best = GapStream(gaps, width, escapes, table, streams)

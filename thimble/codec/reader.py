@@ -141,9 +141,7 @@ class Package:
         """
         row = self.rows[number]
         data = self.stored(number)
-        return decode_row(
-            row.kind, data, row.shape, row.dtype, self._pool, row.indices, out, row.columns
-        )
+        return decode_row(row, data, self._pool, out)
 
     def decode_all(
         self, threads: int = 1, outs: Sequence[NDArray[np.uint8] | None] | None = None

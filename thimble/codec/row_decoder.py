@@ -1,7 +1,6 @@
 """Decodes one row: what it says is checked before it is used, and all of it must be used."""
 
 import ctypes
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from thimble.codec.errors import CorruptPackage, NewerVersion
 from thimble.codec.kinds import DEFLATE, DTYPES, KINDS, LZMA, WITH_ENTRIES
 from thimble.codec.native_library import LIBRARY, Pool, Row, address_of, as_bytes, pointer_to
 from thimble.codec.packing import unpack_bytes
+from thimble.codec.rows import ArrayRow
 
 __all__ = ["CODERS", "DecodedRow", "TablePool", "decode_indices", "decode_row"]
 
@@ -89,56 +89,48 @@ class DecodedRow:
 
 
 def decode_row(
-    kind: str,
+    row: ArrayRow,
     data: bytes | memoryview,
-    shape: tuple[int, ...],
-    dtype: str,
     pool: TablePool | None = None,
-    index_dtype: str | None = None,
     out: NDArray[np.uint8] | None = None,
-    columns: int = 0,
 ) -> DecodedRow:
     """Decode the bytes of a row.
 
     Args:
-        kind: One of `KINDS`, `deflate` or `lzma`.
-        data: All bytes of the row; their checksum holds.
-        shape: Of the array; its size was checked against the caller's limit.
-        dtype: Of the items: one of `DTYPES`.
+        row: What the index says about it; its size was checked against the caller's limit.
+        data: All its bytes; their checksum holds.
         pool: The shared tables.
-        index_dtype: Also give back codebook and indices, of this dtype.
         out: Where to put the bytes of the array, all zero; new memory by default.
-        columns: Of the matrix that is coded column by column; 0 for row-major order.
 
     Raises:
         CorruptPackage: If the row breaks a rule of the format.
         NewerVersion: If it uses a coder or form that this reader does not know.
     """
-    elements, width = math.prod(shape), DTYPES[dtype]
-    if kind in {DEFLATE, LZMA}:
-        return _unpack_row(kind, data, elements * width, width, out)
+    elements, width = row.elements, row.width
+    if row.kind in {DEFLATE, LZMA}:
+        return _unpack_row(row.kind, data, elements * width, width, out)
     items = np.zeros(elements, f"<u{width}") if out is None else out.view(f"<u{width}")
-    indices = np.zeros(elements, index_dtype) if index_dtype else None
+    indices = np.zeros(elements, row.indices) if row.indices else None
     book = np.zeros(1 << 8 * indices.itemsize if indices is not None else 0, items.dtype)
-    row, alive = _new_row(kind, data, elements, dtype)
-    row.columns = columns
-    row.channels, row.out = shape[-1] if shape else 1, address_of(items)
+    native, alive = _new_row(row.kind, data, elements, row.dtype)
+    native.columns = row.columns
+    native.channels, native.out = row.shape[-1] if row.shape else 1, address_of(items)
     if indices is not None:
-        row.indices, row.index_width = address_of(indices), indices.itemsize
-        row.codebook, row.codebook_room = address_of(book), len(book)
+        native.indices, native.index_width = address_of(indices), indices.itemsize
+        native.codebook, native.codebook_room = address_of(book), len(book)
     shared = ctypes.byref(pool.native) if pool else None
-    _check(LIBRARY.th_decode_row(ctypes.byref(row), shared), f"A row of kind {kind}")
+    _check(LIBRARY.th_decode_row(ctypes.byref(native), shared), f"A row of kind {row.kind}")
     del alive
     return DecodedRow(
         items,
         indices,
-        book[: row.entries].copy() if index_dtype and kind.endswith(WITH_ENTRIES) else None,
-        row.kept,
-        row.entries,
-        row.codebook_bytes,
-        row.table_bytes,
-        row.payload_bytes,
-        tuple(name for bit, name in enumerate(CODERS) if row.coders >> bit & 1),
+        book[: native.entries].copy() if row.indices and row.kind.endswith(WITH_ENTRIES) else None,
+        native.kept,
+        native.entries,
+        native.codebook_bytes,
+        native.table_bytes,
+        native.payload_bytes,
+        tuple(name for bit, name in enumerate(CODERS) if native.coders >> bit & 1),
     )
 
 

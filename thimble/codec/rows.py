@@ -128,7 +128,7 @@ def _stored(row: dict[str, Any], kind: str, plain: int) -> int:
 
 def _columns(row: dict[str, Any], kind: str, elements: int) -> int:
     """Return the columns of a row that is coded column by column, 0 for others."""
-    columns = whole_number(row.get("columns", 0), 0, 1 << 62, "A row's columns")
+    columns = whole_number(row.get("columns", 0), 0, (1 << 63) - 1, "A row's columns")
     if columns and (kind not in KINDS or kind.endswith("scaled") or elements % columns):
         raise CorruptPackage(
             f"A row of kind {kind} and {elements} elements has {columns} columns. Get it again."

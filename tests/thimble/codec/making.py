@@ -7,12 +7,14 @@ import zlib
 
 import numpy as np
 
+from thimble.codec import row_decoder
 from thimble.codec.container import CHECK_BYTES, HEADER, HEADER_BYTES, MAGIC, VERSION
 from thimble.codec.container import padding_before as padding
 from thimble.codec.kinds import KINDS
 from thimble.codec.native_library import Plan
 from thimble.codec.reader import Package
-from thimble.codec.row_decoder import TablePool, decode_row
+from thimble.codec.row_decoder import TablePool
+from thimble.codec.rows import ArrayRow
 from thimble.codec.stream_encoder import Stream, varint
 from thimble.weights import Weights
 
@@ -48,6 +50,41 @@ def sparse(rng, values, share):
     values = np.array(values)
     values[rng.random(values.shape) >= share] = 0
     return values
+
+
+def chain(rng, count, stay, draw):
+    """Return items that repeat the one before with probability `stay`, along the first axis."""
+    fresh = draw(count)
+    last = np.where(rng.random(count) < stay, -1, np.arange(count))
+    last[0] = 0
+    return fresh[np.maximum.accumulate(last)]
+
+
+def alike_down_columns(rng, shape=(300, 120), entries=9):
+    """Return indices and codebook of a pruned kernel: kept weights stand in runs down columns."""
+    codebook = np.linspace(-1, 1, entries).astype(np.float16).astype(np.float32)
+    zero = entries // 2
+    codebook[zero] = 0
+    kept = chain(rng, shape[0] * shape[1], 0.9, lambda n: rng.random(n) < 0.1)
+    kept = kept.reshape(shape[::-1]).T
+    return np.where(kept, rng.integers(0, entries, shape), zero).astype(np.uint8), codebook
+
+
+def gaps_in_bursts(rng, kept=3000):
+    """Return a binary tensor whose short gaps follow short ones, and long ones long ones."""
+    far = chain(rng, kept, 0.95, lambda n: rng.random(n) < 0.5)
+    gaps = np.where(far, rng.integers(20, 60, kept), rng.integers(0, 4, kept))
+    array = np.zeros(int((gaps + 1).sum()), np.float32)
+    array[np.cumsum(gaps + 1) - 1] = 1
+    return array
+
+
+def values_in_turns(rng, count=6000, entries=64):
+    """Return indices and codebook of a layer whose values are mostly of the sign before."""
+    high = chain(rng, count, 0.95, lambda n: rng.random(n) < 0.5)
+    near = np.minimum(rng.geometric(0.15, count), entries // 2)
+    indices = np.where(high, entries // 2 - 1 + near, entries // 2 - near)
+    return indices.astype(np.uint8), np.linspace(-1, 1, entries, dtype=np.float32)
 
 
 def made_for(kind):
@@ -198,3 +235,9 @@ def tflite_file(arrays):
         struct.pack_into("<I", data, buffers + 4 * number, buffer - buffers - 4 * number)
         vector(buffer + 4, array.tobytes(), array.nbytes)
     return bytes(data)
+
+
+def decode_row(kind, data, shape, dtype, pool=None, index_dtype=None, columns=0):
+    """Decode a row as an index would describe it."""
+    row = ArrayRow(shape, kind, len(data), dtype, indices=index_dtype, columns=columns)
+    return row_decoder.decode_row(row, data, pool)

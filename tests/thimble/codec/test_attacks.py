@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests import reference_decoder
-from tests.attacks import attack_files, attack_streams
+from tests.attacks import attack_contexts, attack_files, attack_streams
 from tests.attacks.make import ABUSES, EXPECTED, FOLDER, REASONS
-from tests.attacks.sealing import ascending, model, varint
+from tests.attacks.sealing import ascending, model, tensor, varint
 from thimble.codec import PackageError, TooLarge, decode, errors, inspect
 from thimble.codec.reader import Package
 from thimble.codec.row_decoder import decode_indices
@@ -19,7 +19,7 @@ from thimble.stage import BadInput
 
 LIMIT = 64 << 20
 # What the decoder may take beside the limit, for its tables and for Python's own objects.
-SPARE = 24 << 20
+SPARE = 40 << 20
 SIGNATURES = [name for name in ABUSES if name.startswith("signature-")]
 # A reader may refuse these; what parsing takes depends on the language.
 OURS = {"index-values-bomb"}
@@ -73,6 +73,25 @@ def test_the_payloads_that_are_damaged_are_good_before(states, times):
     coder = 3 | (states >> 1) << 3
     good = attack_streams.flat(coder, data, len(symbols))
     assert decode(good).tensors["t0"].tolist() == symbols
+
+
+def test_contexts_are_good_before_they_are_damaged():
+    good = attack_contexts.contexts([1], b"\1\1")
+    assert decode(good).tensors["t0"].tolist() == attack_streams.SYMBOLS
+    # Of as many slots as there may be.
+    most = attack_contexts.contexts([1, 2, 3], b"\1" * 4, b"", 8, 15)
+    assert decode(most).tensors["t0"].tolist() == [0] * 8
+
+
+@pytest.mark.parametrize("kind", ["dense-raw", "gap-raw", "bitmap-raw"])
+@pytest.mark.parametrize("columns", [0, 1, 2, 3, 6])
+def test_columns_are_good_before_they_are_damaged(kind, columns):
+    positions = {"dense": b"", "gap": b"\6\0\1", "bitmap": b"\6" + varint(0xFC)}
+    items = np.arange(6, dtype="<f4")
+    data = positions[kind.split("-")[0]] + items.tobytes()
+    good = decode(tensor(kind, data, [6], columns=columns)).tensors["t0"]
+    matrix = items.reshape(columns or 1, -1).T if columns else items
+    assert good.tolist() == matrix.reshape(-1).tolist()
 
 
 def test_a_good_signature_is_not_refused(trusted):

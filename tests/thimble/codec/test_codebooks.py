@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.thimble.codec.making import decode_row
 from thimble.codec.codebook import derive_codebook, halves_of, store_codebook
 from thimble.codec.errors import CorruptPackage, NewerVersion
 from thimble.codec.kinds import DTYPES
-from thimble.codec.row_decoder import decode_row
 from thimble.codec.scales import find_scales
 from thimble.codec.stream_encoder import varint
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.thimble.codec.making import decode_row
 from thimble.codec.errors import CorruptPackage
 from thimble.codec.gaps import choose_gap_stream, gap_symbols, split_gaps
-from thimble.codec.row_decoder import decode_row
 from thimble.codec.stream_encoder import streams_of
 
 

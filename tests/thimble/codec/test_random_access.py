@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.thimble.codec.making import one, tflite_file
+from tests.thimble.codec.making import alike_down_columns, one, parts_of, seal, tflite_file
 from thimble.codec import (
     BadChecksum,
     CorruptPackage,
@@ -43,6 +43,23 @@ def test_every_tensor_can_be_read_alone(package_file, model):
             assert found.tobytes() == tensor.tobytes()
         mask = package.tensor("pruned/kernel.mask")
         assert np.array_equal(mask, model.constraints["pruned/kernel.mask"])
+
+
+def test_rows_that_go_column_by_column_can_be_read_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    indices, book = alike_down_columns(rng)
+    plain = np.frombuffer(rng.bytes(6000), np.uint8).reshape(100, 60)
+    tensors = {"turned": book[indices], "plain": plain.T.copy(), "last": indices}
+    index, rows, pool = parts_of(encode_model(Weights({}, tensors)))
+    assert [row.get("columns") for row in index["tensors"]] == [120, None, 120]
+    index["tensors"][1] |= {"columns": 60, "shape": [100, 60]}
+    path = tmp_path / "model.thimble"
+    path.write_bytes(seal(index, [rows[0], (rows[1], True), rows[2]], pool=pool))
+    with Package.open(path) as package:
+        for name, array in {"last": indices, "plain": plain, "turned": book[indices]}.items():
+            found = package.tensor(name)
+            assert (found.dtype, found.shape) == (array.dtype, array.shape)
+            assert found.tobytes() == array.tobytes()
 
 
 def test_damage_elsewhere_does_not_matter_and_here_is_seen(package_file, model):

@@ -12,6 +12,8 @@ from tests import reference_streams
 from tests.attacks.make import EXPECTED, FOLDER
 from tests.thimble.codec.making import (
     WRITTEN,
+    alike_down_columns,
+    gaps_in_bursts,
     made_for,
     one,
     parts_of,
@@ -19,6 +21,7 @@ from tests.thimble.codec.making import (
     scaled_weights,
     seal,
     tflite_file,
+    values_in_turns,
 )
 from thimble.codec import (
     Package,
@@ -105,12 +108,86 @@ def test_groups_of_the_first_and_of_the_last_dimension():
     agree(package)
 
 
+def with_indices(indices, book):
+    constraints = {"t.indices": indices, "t.codebook": book}
+    return one(book[indices], constraints | {"t.mask": (book[indices] != 0).astype(np.uint8)})
+
+
+@pytest.mark.parametrize("entries", [2, 9, 64])
+def test_rows_that_go_column_by_column(entries):
+    indices, book = alike_down_columns(np.random.default_rng(11), entries=entries)
+    for weights in (one(book[indices]), one(indices), with_indices(indices, book)):
+        package = encode_model(weights)
+        assert Package(package).index["tensors"][0]["columns"] == 120
+        agree(package)
+
+
+def test_groups_of_a_row_that_goes_column_by_column():
+    rng = np.random.default_rng(12)
+    indices, _ = alike_down_columns(rng)
+    wide = np.rint(rng.laplace(0, 1, (300, 120)) * np.linspace(1, 20, 120)).clip(-31, 32)
+    package = encode_model(one(np.where(indices == 4, 0, wide).astype(np.int8)))
+    row = Package(package).index["tensors"][0]
+    assert (row["kind"], row["columns"]) == ("gap-grouped", 120)
+    agree(package)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WRITTEN if not kind.endswith("scaled")])
+def test_each_kind_column_by_column(kind):
+    array = made_for(kind)
+    index, rows, pool = parts_of(encode_model(one(array)))
+    columns = 4 if array.size % 5 else 5
+    index["tensors"][0] |= {"columns": columns, "stored": len(rows[0])}
+    package = seal(index, [(rows[0], kind == "dense-raw")], pool=pool)
+    agree(package)
+    assert decode(package).tensors["t"].tobytes() == array.reshape(columns, -1).T.tobytes()
+
+
+@pytest.fixture
+def contexts(monkeypatch):
+    """The alphabet and thresholds of each stream with contexts that the reference reads."""
+    seen, read_contexts = [], reference_streams.read_contexts
+
+    def spy(cursor, m, total):
+        thresholds, curves = read_contexts(cursor, m, total)
+        seen.append((m, len(thresholds)))
+        return thresholds, curves
+
+    monkeypatch.setattr(reference_streams, "read_contexts", spy)
+    return seen
+
+
+def test_gaps_with_contexts(contexts):
+    agree(encode_model(one(gaps_in_bursts(np.random.default_rng(13)))))
+    assert [m for m, _ in contexts] == [60]
+
+
+def test_values_with_contexts(contexts):
+    indices, book = values_in_turns(np.random.default_rng(14))
+    agree(encode_model(one(indices)))
+    agree(encode_model(with_indices(indices, book)))
+    assert len(contexts) == 2
+    bits = np.repeat(np.arange(40) % 2 * 0xC1, 100) ^ np.random.default_rng(15).integers(0, 8, 4000)
+    agree(encode_model(one((bits + 256 * (bits & 1)).astype(np.uint16))))
+    assert len(contexts) > 2
+
+
+def test_changed_streams_with_contexts_mean_the_same_to_both(contexts):
+    rng = np.random.default_rng(16)
+    index, (row,), pool = parts_of(encode_model(one(gaps_in_bursts(rng, 600))))
+    for place in range(60):
+        damaged = bytearray(row)
+        damaged[place] ^= 1 << rng.integers(8)
+        means_the_same_to_both(seal(index, [bytes(damaged)], pool=pool))
+    assert len(contexts) > 10
+
+
 def test_one_two_and_four_states(monkeypatch):
     seen, decode_rans = set(), reference_streams.decode_rans
 
-    def spy(cursor, frequencies, count, states):
+    def spy(cursor, tables, thresholds, count, states):
         seen.add(states)
-        return decode_rans(cursor, frequencies, count, states)
+        return decode_rans(cursor, tables, thresholds, count, states)
 
     monkeypatch.setattr(reference_streams, "decode_rans", spy)
     rng = np.random.default_rng(9)
@@ -142,6 +219,28 @@ def test_tflite_files():
     }
     agree(encode_tflite(tflite_file(arrays), {"tile": 3}, "x"))
     agree(encode_tflite(b"\x0c\0\0\0TFL3\x04\0\x04\0\x04\0\0\0", {}, "none"))
+
+
+def test_buffers_column_by_column_and_with_contexts(contexts):
+    rng = np.random.default_rng(17)
+    indices, book = alike_down_columns(rng)
+    arrays = {"a": book[indices], "b": indices, "c": gaps_in_bursts(rng), "d": rng.bytes(5000)}
+    arrays["d"] = np.frombuffer(arrays["d"], np.uint8).reshape(50, 100)
+    data = tflite_file(arrays)
+    package = encode_tflite(data, {}, "x")
+    index, rows, pool = parts_of(package)
+    assert [row.get("columns") for row in index["buffers"]] == [None, 120, 120, None, None]
+    assert decode(package).data == data
+    agree(package)
+    assert contexts
+    # A plain row that is aligned may be turned, too.
+    for entry, stored in zip(index["buffers"], rows, strict=True):
+        entry["stored"] = len(stored)
+    index["buffers"][-1]["columns"] = 100
+    rows[-1] = arrays["d"].T.tobytes()
+    turned = seal(index, [*rows[:-1], (rows[-1], True)], kind=2, pool=pool)
+    assert decode(turned).data == data
+    agree(turned)
 
 
 @pytest.mark.parametrize(("tensors", "kind"), [(40, "lzma"), (1, "deflate")])

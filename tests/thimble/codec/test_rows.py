@@ -6,19 +6,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.thimble.codec.making import WRITTEN, made_for, one, quantized
-from thimble.codec import CorruptPackage, decode, encode_model, inspect
+from tests.thimble.codec.making import (
+    WRITTEN,
+    alike_down_columns,
+    decode_row,
+    made_for,
+    one,
+    quantized,
+    seal,
+)
+from thimble.codec import CorruptPackage, Package, decode, encode_model, inspect
 from thimble.codec.kinds import DTYPES
 from thimble.codec.packing import inflate
-from thimble.codec.row_decoder import decode_indices, decode_row
+from thimble.codec.row_decoder import decode_indices
 from thimble.codec.row_encoder import encode_indices
 
 DENSE, GAP, BITMAP = "", "03 0003 01 020200", "03 01 2600"  # of 9 elements 2, 5 and 6 are kept
 PLACES = [2, 5, 6]
 
 
-def row(kind, text, elements, dtype):
-    return decode_row(kind, bytes.fromhex(text), (elements,), dtype).patterns.tolist()
+def row(kind, text, elements, dtype, columns=0):
+    shape, data = (elements,), bytes.fromhex(text)
+    return decode_row(kind, data, shape, dtype, columns=columns).patterns.tolist()
 
 
 def spread(items, skipped=0, elements=9):
@@ -42,6 +51,90 @@ def test_kept_items_worked_by_hand(positions, places):
     # Codebook 5, 6, 7; 6 is skipped: symbols 0 and 1 are 5 and 7.
     book = row(f"{positions}-codebook", f"1a 05 01 03 {places} 01 000101", 9, "uint8")
     assert book == spread([5, 7, 7], 6)
+
+
+@pytest.mark.parametrize(("positions", "places"), POSITIONS)
+def test_kept_items_column_by_column_worked_by_hand(positions, places):
+    # Three rows and columns: numbers 2, 5 and 6 are elements 6, 7 and 2.
+    def turned(items, skipped=0):
+        return np.reshape(spread(items, skipped), (3, 3)).T.reshape(-1).tolist()
+
+    assert turned([1, 2, 3]) == [0, 0, 3, 0, 0, 0, 1, 2, 0]
+    raw = row(f"{positions}-raw", f"03 {places} 0100 0200 ff00", 9, "int16", 3)
+    assert raw == turned([1, 2, 255])
+    planes = row(f"{positions}-planes", f"03 {places} 01 010203 00 04", 9, "uint16", 3)
+    assert planes == turned([0x401, 0x402, 0x403])
+    book = row(f"{positions}-codebook", f"1a 05 01 03 {places} 01 000101", 9, "uint8", 3)
+    assert book == turned([5, 7, 7], 6)
+    # Channels are those of the numbers: 2, 2 and 0, of groups 1, 1 and 0.
+    text = f"1a 05 01 03 {places}  02 01 03  01 000001  01 02  01  01 0001"
+    assert row(f"{positions}-grouped", text, 9, "uint8", 3) == turned([5, 7, 7], 6)
+
+
+def test_dense_items_column_by_column_worked_by_hand():
+    # Two rows of three: numbers 0 to 5 are elements 0, 3, 1, 4, 2, 5.
+    assert row("dense-raw", "010203040506", 6, "uint8", 3) == [1, 3, 5, 2, 4, 6]
+    assert row("dense-raw", "010203040506", 6, "uint8", 1) == [1, 2, 3, 4, 5, 6]
+    assert row("dense-raw", "010203040506", 6, "uint8", 6) == [1, 2, 3, 4, 5, 6]
+    assert row("dense-half", "0000 0038", 2, "float32", 2) == [0, 0x3F000000]
+    planes = row("dense-planes", "01 01020304 00 00", 4, "uint16", 2)
+    assert planes == [1, 3, 2, 4]
+    assert row("dense-codebook", "1a 05 01 000102020100", 6, "uint8", 3) == [5, 7, 6, 6, 7, 5]
+    # Stride 3: numbers 0 to 2, then 3 to 5.
+    text = "1a 05  02 03 02  01 0001  03 03  01 000102  00 02"
+    assert row("dense-grouped", text, 6, "uint8", 3) == [5, 7, 7, 6, 7, 7]
+
+
+def test_indices_column_by_column_worked_by_hand():
+    text = bytes.fromhex("19 0000 0034 0038 01 000102020100")
+    found = decode_row("dense-codebook", text, (2, 3), "float32", index_dtype="uint8", columns=3)
+    assert found.indices.tolist() == [0, 2, 1, 1, 2, 0]
+    assert found.patterns.view("<f4").tolist() == [0, 0.5, 0.25, 0.25, 0.5, 0]
+    assert decode_indices("dense-codebook", text, 6, "uint16", 3).tolist() == [0, 2, 1, 1, 2, 0]
+
+
+def package_of(fields, data):
+    """Return a package of one uint8 tensor of six elements, unless fields say otherwise."""
+    entry = {"name": "t", "shape": [2, 3], "dtype": "uint8", "kind": "dense-raw"} | fields
+    lists = {"tensors": [entry | {"stored": len(data)}], "arrays": []}
+    return seal({"architecture": {}, "preprocessing": {}} | lists, [(data, True)])
+
+
+@pytest.mark.parametrize("columns", [4, 12, -1, 1 << 62, 1 << 63, True, 3.0, "3", None])
+def test_columns_must_divide_the_elements(columns):
+    with pytest.raises(CorruptPackage):
+        decode(package_of({"columns": columns}, bytes(6)))
+
+
+def test_columns_are_not_for_all_kinds():
+    deflated = bytes.fromhex("4b0400")  # the letter a
+    fields = {"kind": "deflate", "shape": [1]}
+    assert decode(package_of(fields | {"columns": 0}, deflated)).tensors["t"] == [ord("a")]
+    scaled = {"kind": "dense-scaled", "dtype": "float32", "shape": [2, 1]}
+    data = bytes.fromhex("00 0000003f 12 ff 01 0001")
+    assert decode(package_of(scaled, data)).tensors["t"].tolist() == [[-0.5], [0.0]]
+    for other, stored in ((fields, deflated), (scaled, data), (fields | {"kind": "lzma"}, b"")):
+        with pytest.raises(CorruptPackage, match="columns"):
+            decode(package_of(other | {"columns": 1}, stored))
+
+
+@pytest.mark.parametrize("columns", [1, 2, (1 << 63) - 1])
+def test_any_columns_divide_no_elements(columns):
+    assert decode(package_of({"columns": columns, "shape": [0, 3]}, b"")).tensors["t"].shape == (
+        0,
+        3,
+    )
+
+
+def test_columns_are_chosen_where_weights_are_alike_down_columns():
+    indices, book = alike_down_columns(np.random.default_rng(6))
+    constraints = {"t.indices": indices, "t.codebook": book}
+    package = encode_model(one(book[indices], constraints))
+    assert Package(package).index["tensors"][0]["columns"] == 120
+    assert np.array_equal(decode(package).constraints["t.indices"], indices)
+    turned = encode_model(one(book[indices].T, {**constraints, "t.indices": indices.T}))
+    assert "columns" not in Package(turned).index["tensors"][0]
+    assert len(turned) > 0.95 * len(package)
 
 
 @pytest.mark.parametrize(("positions", "places"), POSITIONS)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.reference_decoder import decode as decode_by_the_page
+from tests.thimble.codec.making import decode_row
 from thimble.codec import Package, decode, encode_model
-from thimble.codec.row_decoder import decode_row
 from thimble.weights import Weights
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.thimble.codec.making import planned, read_stream, written
+from tests.thimble.codec.making import chain, planned, read_stream, written
+from thimble.codec.contexts import ContextStream, better_with_contexts
 from thimble.codec.errors import CorruptPackage, NewerVersion
 from thimble.codec.stream_encoder import (
     CONSTANT,
@@ -125,6 +126,96 @@ def test_two_states_take_turns():
     plan = planned(RANS, 2, b"\x01", [128, 128], scale=8, bits=8 * 1000)
     assert written(plan, [1, 0, 1]) == stream(f"0b 01 {TWO}")
     assert read_stream(stream(f"0b 01 {TWO}"), 3, 2) == [1, 0, 1]
+
+
+# Tables after symbol 0 and after 1. Of 4096: 2048 and 2048; 2731 and 1365.
+CLASSES = [(b"\x01", [2048, 2048]), (b"\x02\x00\x80", [2731, 1365])]
+
+
+def with_contexts(symbols, last=True):
+    """Return the bytes of symbols coded by the two tables."""
+    array = np.array(symbols, np.uint16)
+    plans = [planned(RANS, 2, table, codes, scale=12) for table, codes in CLASSES]
+    whole = planned(RANS, 2, b"", [0, 0], bits=16 * len(symbols))
+    return ContextStream(histogram(array, 2), whole, array, None, [1], plans).data(last)
+
+
+def test_the_symbol_before_chooses_the_table():
+    # Frequencies 116, 82, 58 after symbol 0 and at the start; 86, 85, 85 after 1 and 2.
+    # Backwards from x = 0: 1 after 2: 86; 2 after 1: 86 // 85 * 256 + 1 + 171 = 428;
+    # 1 after 0: 428 // 82 * 256 + 18 + 116 = 1414; 0: 1414 // 116 * 256 + 22 = 3094.
+    assert read_stream(stream("1b 01 01 020080 01 160c"), 4, 3) == [0, 1, 2, 1]
+    # Of two flat tables each symbol takes a bit, and the state a word.
+    assert read_stream(stream("1b 01 01 01 01 ffffff01 80ff"), 34, 2) == [1] * 34
+
+
+def test_contexts_are_written_with_thresholds_and_tables():
+    # Backwards: 1 after 1: 2731; 1 after 0: 4096 + 683 + 2048 = 6827; 0 after 1: 2 * 4096 + 1365
+    # = 9557; 1 after 0: 4 * 4096 + 1365 + 2048 = 19797; 0: 9 * 4096 + 1365 = 38229.
+    expected = stream("9b 01 01 01 020080 5595")
+    assert with_contexts([0, 1, 0, 1, 1]) == expected
+    assert read_stream(expected, 5, 2) == [0, 1, 0, 1, 1]
+    sized = with_contexts([0, 1, 0, 1, 1], last=False)
+    assert sized == stream("9b 01 01 01 020080 02 5595")
+
+
+@pytest.mark.parametrize(
+    ("text", "alphabet"),
+    [
+        ("1b 00 01 0c", 3),
+        ("1b 01 00 01 01 0c", 3),
+        ("1b 01 03 01 01 0c", 3),
+        ("1b 02 01 01 01 01 01 0c", 3),
+        ("1b 02 02 01 01 01 01 0c", 3),
+        ("1b 01 8100 01 01 0c", 3),
+        ("1b 10 0102030405060708090a0b0c0d0e0f10" + "01" * 17, 17),
+        ("1b 01 01 01", 3),
+        ("1b 01 01 01 04", 3),
+        ("1b 01 01 01 01", 129),
+        ("1b 01 01 01 01 00", 3),
+        ("1b 01 01 01 01 ff", 3),
+        ("fb 04 01020304" + "01" * 5, 5),
+    ],
+    ids=[
+        "no threshold", "0", "m", "equal", "descending", "varint", "16", "one table", "knots",
+        "scale", "last byte", "end", "slots",
+    ],
+)  # fmt: skip
+def test_contexts_that_break_a_rule(text, alphabet):
+    with pytest.raises(CorruptPackage):
+        read_stream(stream(text), 4, alphabet)
+
+
+def test_as_many_contexts_as_there_may_be():
+    assert read_stream(stream("1b 0f 0102030405060708090a0b0c0d0e0f" + "01" * 16), 4, 17) == [0] * 4
+    assert read_stream(stream("1b 01 01 01 01"), 4, 128) == [0] * 4
+    assert read_stream(stream("fb 03 010203" + "01" * 4), 4, 5) == [0] * 4
+
+
+@pytest.mark.parametrize("count", [4095, 4096, 4097, 8193])
+def test_the_class_is_known_from_one_piece_of_4096_symbols_to_the_next(count):
+    symbols = chain(np.random.default_rng(count), count, 0.9, lambda n: np.arange(n) % 2).tolist()
+    assert read_stream(with_contexts(symbols), count, 2) == symbols
+
+
+@pytest.mark.parametrize("alphabet", [3, 64, 65, 512, 513, 2048])
+def test_contexts_are_chosen_where_symbols_depend_on_the_one_before(alphabet):
+    rng = np.random.default_rng(alphabet)
+    high = chain(rng, 30_000, 0.98, lambda n: np.arange(n) % 7)
+    symbols = (alphabet * high // 7 + rng.integers(0, -(-alphabet // 7), 30_000)).clip(
+        0, alphabet - 1
+    )
+    symbols = symbols.astype(np.uint16)
+    counts = histogram(symbols, alphabet)
+    (found,) = better_with_contexts(streams_of(counts, symbols), symbols, counts)
+    assert isinstance(found, ContextStream)
+    data = found.data(last=True)
+    assert len(data) < len(coded(symbols, alphabet)) * 0.99
+    assert abs(len(data) - found.cost_bytes) < 0.01 * len(data) + 16
+    assert read_stream(data, 30_000, alphabet) == symbols.tolist()
+    rng.shuffle(symbols)
+    (found,) = better_with_contexts(streams_of(counts, symbols), symbols, counts)
+    assert not isinstance(found, ContextStream)
 
 
 @pytest.mark.parametrize("count", [4095, 4096, 4097, 8193, 20_002])
@@ -258,7 +349,7 @@ def test_streams_that_break_a_rule(text, count, alphabet):
         read_stream(stream(text), count, alphabet)
 
 
-@pytest.mark.parametrize("form", [0x04, 0x08, 0x10, 0x05, 0x09, 0x81, 0x0A, 0x12, 0x1B])
+@pytest.mark.parametrize("form", [0x04, 0x08, 0x10, 0x05, 0x09, 0x81, 0x0A, 0x12, 0x1F])
 def test_bits_that_a_coder_does_not_use_ask_for_an_upgrade(form):
     with pytest.raises(NewerVersion, match="upgrade"):
         read_stream(bytes([form]) + stream("2120 59 60"), 7, 3)

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-enum { MAX_CONTEXTS = 16 };
+/* A row may have 70 streams: what their tables take together must stay small. */
+enum { MAX_CONTEXTS = 16, MAX_SLOTS = 1 << 17 };
 
 /* SPEC section 5, contexts: the class of each symbol. */
 static int read_classes(th_cursor *cursor, uint32_t alphabet, uint8_t *class_of, uint32_t *classes) {
@@ -26,11 +27,13 @@ static int read_classes(th_cursor *cursor, uint32_t alphabet, uint8_t *class_of,
     return TH_OK;
 }
 
-void th_fill_slots(uint64_t *slots, const uint16_t *frequencies, uint32_t alphabet) {
+static void fill_class(uint16_t *symbol_of, uint32_t *cells, const uint16_t *frequencies,
+                       uint32_t alphabet) {
+    uint32_t sum = 0;
     for (uint32_t s = 0; s < alphabet; s++) {
-        uint64_t entry = s | (uint64_t)frequencies[s] << 16;
-        for (uint64_t i = 0; i < frequencies[s]; i++) {
-            *slots++ = entry | i << 32;
+        cells[s] = (uint32_t)frequencies[s] << 16 | sum;
+        for (uint32_t i = 0; i < frequencies[s]; i++) {
+            symbol_of[sum++] = (uint16_t)s;
         }
     }
 }
@@ -38,19 +41,26 @@ void th_fill_slots(uint64_t *slots, const uint16_t *frequencies, uint32_t alphab
 /* Make the slots of each class of symbols before, one table after the other. */
 int th_load_contexts(th_stream *stream, th_cursor *cursor) {
     uint16_t frequencies[TH_MAX_ALPHABET];
-    uint64_t slots = (uint64_t)1 << stream->scale;
     stream->class_of = malloc(stream->alphabet);
     if (stream->class_of == NULL) {
         return TH_MEMORY;
     }
     TH_TRY(read_classes(cursor, stream->alphabet, stream->class_of, &stream->contexts));
-    stream->slots = malloc(stream->contexts * slots * sizeof *stream->slots);
-    if (stream->slots == NULL) {
+    uint64_t slots = (uint64_t)stream->contexts << stream->scale;
+    uint64_t cells = (uint64_t)stream->contexts * stream->alphabet;
+    if (slots > MAX_SLOTS || slots < 2 * cells) {
+        return TH_TABLE;
+    }
+    stream->symbol_of = malloc(slots * sizeof *stream->symbol_of);
+    stream->cells = malloc(cells * sizeof *stream->cells);
+    if (stream->symbol_of == NULL || stream->cells == NULL) {
         return TH_MEMORY;
     }
-    for (uint32_t class = 0; class < stream->contexts; class++) {
+    uint16_t *symbol_of = stream->symbol_of;
+    for (uint32_t *cell = stream->cells; cell < stream->cells + cells; cell += stream->alphabet) {
         TH_TRY(th_read_frequencies(cursor, stream->alphabet, stream->scale, frequencies));
-        th_fill_slots(stream->slots + class * slots, frequencies, stream->alphabet);
+        fill_class(symbol_of, cell, frequencies, stream->alphabet);
+        symbol_of += (uint64_t)1 << stream->scale;
     }
     return TH_OK;
 }
@@ -59,10 +69,12 @@ void th_read_contexts(th_stream *stream, uint16_t *out, uint64_t count) {
     uint64_t x = stream->state[0], mask = ((uint64_t)1 << stream->scale) - 1;
     uint32_t class = stream->class;
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t entry = stream->slots[((uint64_t)class << stream->scale) + (x & mask)];
-        out[i] = (uint16_t)entry;
-        class = stream->class_of[out[i]];
-        x = (entry >> 16 & 0xFFFF) * (x >> stream->scale) + (entry >> 32);
+        uint64_t slot = x & mask;
+        uint16_t symbol = stream->symbol_of[((uint64_t)class << stream->scale) + slot];
+        uint64_t cell = stream->cells[(uint64_t)class * stream->alphabet + symbol];
+        out[i] = symbol;
+        class = stream->class_of[symbol];
+        x = (cell >> 16) * (x >> stream->scale) + slot - (cell & 0xFFFF);
         x = th_refill(&stream->at, stream->end, x);
     }
     stream->state[0] = x;

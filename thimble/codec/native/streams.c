@@ -6,6 +6,15 @@
 
 enum { STATE_BYTES = 5 };
 
+static void fill_slots(uint64_t *slots, const uint16_t *frequencies, uint32_t alphabet) {
+    for (uint32_t s = 0; s < alphabet; s++) {
+        uint64_t entry = s | (uint64_t)frequencies[s] << 16;
+        for (uint64_t i = 0; i < frequencies[s]; i++) {
+            *slots++ = entry | i << 32;
+        }
+    }
+}
+
 /* Make the lookup table of rANS; few symbols do not pay for one and search the sums instead. */
 static int build_slots(th_stream *stream, const uint16_t *frequencies) {
     uint32_t sum = 0, slots = 1u << stream->scale;
@@ -15,7 +24,7 @@ static int build_slots(th_stream *stream, const uint16_t *frequencies) {
         if (stream->slots == NULL) {
             return TH_MEMORY;
         }
-        th_fill_slots(stream->slots, frequencies, stream->alphabet);
+        fill_slots(stream->slots, frequencies, stream->alphabet);
         return TH_OK;
     }
     stream->sums = malloc((stream->alphabet + 1) * sizeof *stream->sums);
@@ -75,13 +84,13 @@ static int pooled_table(const th_pool *pool, uint64_t number, uint32_t coder, ui
 static int load_table(th_stream *stream, th_cursor *cursor, int pooled, const th_pool *pool) {
     uint16_t codes[TH_MAX_ALPHABET];
     th_cursor table = *cursor;
+    if (stream->contexts) {
+        return pooled ? TH_UNKNOWN : th_load_contexts(stream, cursor);
+    }
     if (pooled) {
         uint64_t number;
         TH_TRY(th_varint(cursor, &number));
         TH_TRY(pooled_table(pool, number, stream->coder, stream->alphabet, &table));
-    }
-    if (stream->contexts) {
-        return pooled ? TH_UNKNOWN : th_load_contexts(stream, cursor);
     }
     int huffman = stream->coder == TH_HUFFMAN;
     TH_TRY(huffman ? th_read_lengths(&table, stream->alphabet, codes)
@@ -288,7 +297,7 @@ static int stream_end(const th_stream *stream) {
         int spent = stream->at == stream->end && stream->bit_count < 8 && stream->bits == 0;
         return spent ? TH_OK : TH_STREAM;
     }
-    if (stream->coder != TH_RANS || (!stream->slots && !stream->sums)) {
+    if (stream->coder != TH_RANS || (!stream->slots && !stream->sums && !stream->cells)) {
         return TH_OK;
     }
     uint64_t last = stream->states > 1 ? TH_LOWEST : 0;
@@ -303,6 +312,8 @@ static int stream_end(const th_stream *stream) {
 static void stream_close(th_stream *stream) {
     free(stream->slots);
     free(stream->class_of);
+    free(stream->symbol_of);
+    free(stream->cells);
     free(stream->entries);
     free(stream->sums);
 }

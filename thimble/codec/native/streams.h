@@ -25,9 +25,11 @@ typedef struct {
     uint64_t *slots;        /* rANS: symbol | frequency << 16 | (slot - sum) << 32 */
     uint16_t *entries;      /* Huffman: symbol << 4 | length */
     uint32_t *sums;         /* rANS: sum of the frequencies below each symbol */
-    uint32_t contexts;      /* rANS: slots of so many classes, or 0 */
+    uint32_t contexts;      /* rANS: tables of so many classes, or 0 */
     uint32_t class;         /* of the symbol before */
     uint8_t *class_of;      /* the class of each symbol */
+    uint16_t *symbol_of;    /* the symbol of each slot of each class: a fourth of `slots` */
+    uint32_t *cells;        /* of each class and symbol: sum | frequency << 16 */
 } th_stream;
 
 /* A state below this one takes a word, if one is left. */
@@ -41,7 +43,6 @@ static inline uint64_t th_refill(const uint8_t **at, const uint8_t *end, uint64_
     return state;
 }
 
-void th_fill_slots(uint64_t *slots, const uint16_t *frequencies, uint32_t alphabet);
 int th_load_contexts(th_stream *stream, th_cursor *cursor);
 void th_read_contexts(th_stream *stream, uint16_t *out, uint64_t count);
 
