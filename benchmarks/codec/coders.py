@@ -30,17 +30,17 @@ class Thimble:
             tensor.codebook, np.ascontiguousarray(tensor.indices.ravel()), tensor.indices.shape
         )
 
-    def encode(self, job: _Job) -> tuple[str, bytes]:
-        """Return the kind and the bytes of the row; streams are coded when they are asked for."""
+    def encode(self, job: _Job) -> tuple[str, bytes, int]:
+        """Return kind, bytes and columns of the row; streams are coded when they are asked for."""
         row = encode_indices(job.codebook, job.indices, job.shape)
-        return row.kind, row.data
+        return row.kind, row.data, row.columns
 
-    def decode(self, job: _Job, coded: tuple[str, bytes]) -> np.ndarray:
+    def decode(self, job: _Job, coded: tuple[str, bytes, int]) -> np.ndarray:
         """Return the flat indices."""
-        kind, data = coded
-        return decode_indices(kind, data, job.indices.size, job.indices.dtype.name)
+        kind, data, columns = coded
+        return decode_indices(kind, data, job.indices.size, job.indices.dtype.name, columns)
 
-    def size(self, coded: tuple[str, bytes]) -> int:
+    def size(self, coded: tuple[str, bytes, int]) -> int:
         """Return the bytes of the row."""
         return len(coded[1])
 
