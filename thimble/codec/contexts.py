@@ -25,8 +25,10 @@ _SCALES = ((64, 12), (512, 14), (_LARGEST_ALPHABET, 15))
 _MOST_SLOTS = 1 << 17
 # A context makes decoding serial: it has to save this share.
 _GAIN = 0.985
-# Where two first ways to cut classes save less than this, finer ones will not either.
-_HOPELESS = 0.993
+# Where the first ways to cut classes save less than this, others will not either.
+_HOPELESS = 0.99
+# Counts spread over more cells look surer than they are.
+_SPREAD_BYTES = 0.09
 # What a table takes, for choosing among thresholds before any is fitted.
 _TABLE_BYTES = 10
 
@@ -97,16 +99,16 @@ def better_with_contexts(
     if not 2 < alphabet <= _LARGEST_ALPHABET:
         return streams
     best: tuple[float, Sequence[int], NDArray[np.uint64]] | None = None
-    hopeful = False
+    used = int(np.count_nonzero(counts))
     for number, thresholds in enumerate(_tried(counts, middle)):
         joint = _joint(symbols, thresholds, alphabet)
         # Entropies of many symbols that hardly occur are too low: only their ratio counts.
         share = sum(entropy_bytes(row) for row in joint) / entropy
-        cost = share * plain.cost_bytes + len(thresholds) * _TABLE_BYTES
+        spread = _SPREAD_BYTES * (np.count_nonzero(joint) - used)
+        cost = share * plain.cost_bytes + spread + len(thresholds) * _TABLE_BYTES
         if best is None or cost < best[0]:
             best = cost, thresholds, joint
-        hopeful = hopeful or share < _HOPELESS
-        if number == 1 and not hopeful:
+        if number < 2 and best[0] > plain.cost_bytes * _HOPELESS:
             break
     if best is None or best[0] > plain.cost_bytes * _GAIN:
         return streams
@@ -129,7 +131,7 @@ def _tried(counts: NDArray[np.uint64], middle: int | None) -> Iterable[Sequence[
     if middle is not None and 0 < middle < alphabet:
         yield [middle]
     sums = np.cumsum(counts)
-    for parts in (2, 3, 4, 6, 8):
+    for parts in (3, 2, 4, 6, 8):
         shares = [int(sums[-1]) * part // parts for part in range(1, parts)]
         places = sorted({int(np.searchsorted(sums, share)) + 1 for share in shares})
         found = [place for place in places if 0 < place < alphabet]

@@ -350,7 +350,7 @@ class _Table:
             draft = draft_groups(self.symbols, self.shape, len(self.counts), skipped)
         if draft is None or draft.rough_bytes >= bound:
             # Contexts may code in fewer bits than the entropy without them.
-            return "codebook", bound - bound // 4, lambda: _streams(counts, kept, skipped)
+            return "codebook", bound - bound // 16, lambda: _streams(counts, kept, skipped)
 
         def plan() -> tuple[int, Maker]:
             groups = draft.plan()
