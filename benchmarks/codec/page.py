@@ -210,6 +210,11 @@ def _grid(results: Results) -> str:
     return "\n".join(
         [
             GRID.format(draws=results["draws"]),
+            *(
+                [f"Measured at commit {results['grid_commit']}.\n"]
+                if "grid_commit" in results
+                else []
+            ),
             _table("ratio | cells | median | best cell | worst cell", rows),
             f"Bytes above NNCodec's: {counted}\n",
             "![Bytes of ours over NNCodec's by sparsity, a panel for each size](codec-grid.svg)",

@@ -145,7 +145,10 @@ def measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
         found["real"] = integers.folder is not None
         found["package"] = measure_package(integers, tflite[integers.name], arguments.repeats)
         keep(results, "models", found, arguments.results)
-    for size in arguments.sizes:
+    if arguments.grid_of:
+        earlier = read_json(arguments.grid_of)
+        results |= {"grid": earlier["grid"], "grid_commit": earlier["machine"]["commit"]}
+    for size in [] if arguments.grid_of else arguments.sizes:
         for sparsity in SPARSITIES:
             for entries in ENTRIES:
                 integers = cell(size, sparsity, entries, arguments.draws)
@@ -208,6 +211,9 @@ def parse(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--peer-python", default=".venv-bench-codec/bin/python")
     parser.add_argument("--results", type=Path, default=ROOT / "build/bench-codec/results.json")
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench-codec")
+    parser.add_argument(
+        "--grid-of", type=Path, metavar="FILE", help="take the grid from earlier results"
+    )
     parser.add_argument("--page-only", action="store_true", help="write the page of the results")
     arguments = parser.parse_args(given)
     typed = " ".join(given).removeprefix("--out docs/reference").strip()
