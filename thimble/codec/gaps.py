@@ -91,11 +91,12 @@ def gap_symbols(gaps: NDArray[np.uint32], bits: int) -> NDArray[np.uint16]:
     return symbols
 
 
-def choose_gap_stream(gaps: NDArray[Any]) -> GapStream:
+def choose_gap_stream(gaps: NDArray[Any], contexts: bool = False) -> GapStream:
     """Choose the escape width with the fewest bytes by entropy, and of equals the narrowest.
 
     Args:
         gaps: Skipped elements before each kept one, shape (kept,), at least one.
+        contexts: Whether to try a table for each class of the gap before.
     """
     gaps = np.ascontiguousarray(gaps, np.uint32)
     longest = int(gaps.max())
@@ -118,7 +119,7 @@ def choose_gap_stream(gaps: NDArray[Any]) -> GapStream:
     drafts.sort(key=lambda draft: (_rough_bits(draft[2]), draft[0]))
     width, escapes, table = drafts[0]
     best = GapStream(gaps, width, escapes, table, streams_of(table))
-    if len(best.streams) == 1 and len(gaps) <= _TRIED_WITH_CONTEXTS:
+    if contexts and len(best.streams) == 1 and len(gaps) <= _TRIED_WITH_CONTEXTS:
         # Contexts prefer narrower alphabets than one table does.
         narrow = [draft for draft in drafts[1:] if draft[0] == narrowest + 2]
         for width, escapes, table in [drafts[0], *narrow]:

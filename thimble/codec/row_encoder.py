@@ -36,6 +36,7 @@ _SPEED_SHARE = 256
 # Another order is tried where the gaps take so much less: it makes encoding slower.
 _TURN_GAIN = 0.985
 _LONG_GAP = 4095
+_MOST_DIMENSIONS = 2
 # A shorter stream cannot pay for several tables.
 _WORTH_CONTEXTS = 256
 
@@ -203,11 +204,14 @@ def _byte_streams(symbols: NDArray[np.uint8]) -> tuple[int, Maker]:
 
 
 def _streams(
-    counts: NDArray[np.uint64], symbols: Callable[[], NDArray[Any]], middle: int | None = None
+    counts: NDArray[np.uint64],
+    symbols: Callable[[], NDArray[Any]],
+    middle: int | None = None,
+    contexts: bool = False,
 ) -> tuple[int, Maker]:
     """Return cost and maker of the streams of an alphabet; the symbols are made only if needed."""
     planned = streams_of(counts)
-    if len(planned) == 1 and planned[0].cost_bytes > _WORTH_CONTEXTS:
+    if contexts and len(planned) == 1 and planned[0].cost_bytes > _WORTH_CONTEXTS:
         wide = np.ascontiguousarray(symbols(), np.uint16)
         planned = better_with_contexts(planned, wide, counts, middle)
     cost = sum(stream.cost_bytes for stream in planned)
@@ -236,7 +240,7 @@ def _with_codebook(
     symbols = np.ascontiguousarray(indices, np.uint8 if len(entries) <= 256 else np.uint16)
     table = _Table(symbols, len(entries), shape if scales is None else None)
     candidates = table.candidates(book)
-    columns = shape[-1] if scales is None and len(shape) > 1 else 0
+    columns = shape[-1] if scales is None and len(shape) == 2 else 0
     if 2 * table.kept < len(symbols) and columns > 1:
         turned = _Table(
             _by_columns(symbols, columns), len(entries), (columns, len(symbols) // columns)
@@ -260,6 +264,9 @@ class _Table:
     def __init__(self, symbols: NDArray[Any], alphabet: int, shape: tuple[int, ...] | None) -> None:
         """Count the symbols; without a shape values are scaled, and channels not looked at."""
         self.symbols, self.shape = symbols, shape
+        # Convolutions gained nothing from the symbol before in what we measured, and trying takes
+        # as long as all else.
+        self.contexts = shape is not None and len(shape) <= _MOST_DIMENSIONS
         self.counts = histogram(symbols, alphabet)
         self.skipped = int(np.argmax(self.counts)) if alphabet else 0
         self.kept = len(symbols) - int(self.counts[self.skipped]) if alphabet else 0
@@ -299,7 +306,7 @@ class _Table:
 
         def planned() -> tuple[int, Maker]:
             cost, make = plan()
-            gaps = choose_gap_stream(self._kept()[0]) if self.kept else None
+            gaps = choose_gap_stream(self._kept()[0], self.contexts) if self.kept else None
             cost += len(start) + (gaps.cost_bytes if gaps else 0)
             return cost, lambda: [start, *_parts(gaps), *make()]
 
@@ -350,7 +357,11 @@ class _Table:
             draft = draft_groups(self.symbols, self.shape, len(self.counts), skipped)
         if draft is None or draft.rough_bytes >= bound:
             # Contexts may code in fewer bits than the entropy without them.
-            return "codebook", bound - bound // 16, lambda: _streams(counts, kept, skipped)
+            return (
+                "codebook",
+                bound - self.contexts * bound // 16,
+                lambda: _streams(counts, kept, skipped, self.contexts),
+            )
 
         def plan() -> tuple[int, Maker]:
             groups = draft.plan()
