@@ -8,7 +8,7 @@ from thimble.stage import require
 
 __all__ = ["PROBED", "allocate", "magnitude_mask", "scan_layers"]
 
-PROBED = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+PROBED = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 BISECTIONS = 60
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.distill.distill import TargetConfig, soft_cross_entropy
+from thimble.distillation import TargetConfig, soft_cross_entropy
 from thimble.objective import (
     ObjectiveConfig,
     class_weights,

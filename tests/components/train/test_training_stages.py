@@ -247,3 +247,15 @@ def test_training_the_codebook_lowers_the_loss_of_a_coarse_one(
         learning_rate=5e-3,
     )
     assert figures["dice_validation"] > figures["dice_validation_clustered"]
+
+
+def test_surgery_reaches_the_sparsity_and_repeats(
+    tmp_path: Path, teacher: Path, training_dataset: Path
+) -> None:
+    for name in ("a", "b"):
+        figures = run_stage(
+            "prune", [teacher, training_dataset], tmp_path / name, method="surgery", sparsity=0.8
+        )
+    assert figures["dice_validation"] > 0.7
+    assert figures["sparsity_reached"] == pytest.approx(0.8, abs=0.01)
+    assert digest_folder(tmp_path / "a") == digest_folder(tmp_path / "b")

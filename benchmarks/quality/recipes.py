@@ -1,0 +1,104 @@
+"""What each network of the curve is trained and compressed with; chosen on validation only."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["RECIPES", "TEACHER_WIDTH", "Cell", "Recipe", "cells_of"]
+
+TEACHER_WIDTH = 16
+NARROW = (4, 2, 8, 6, 12)
+STUDENTS = (4, 2, 8)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A data set, its patches and its steps.
+
+    Attributes:
+        data: Folder below the data folder.
+        seeds: Trainings of each network.
+        ingest: Parameters of the ingest stage.
+        patches: Parameters of all training stages.
+        teach: Steps of the teacher.
+        total: Steps of every other network, those of its teacher or student included.
+    """
+
+    data: str
+    seeds: int
+    ingest: dict[str, Any]
+    patches: dict[str, Any]
+    teach: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One call of a stage.
+
+    Attributes:
+        name: Its folder.
+        stage: train, distill, prune or quantize.
+        arguments: What differs from the stage's defaults.
+        model: The cell whose network goes in; none for a new network.
+    """
+
+    name: str
+    stage: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
+
+
+RECIPES = {
+    "nuclei": Recipe(
+        data="dsb2018_nuclei/dev",
+        seeds=3,
+        ingest={
+            "kind": "instances",
+            "split_rule": "hash",
+            "validation_share": 0.1,
+            "test_share": 0.2,
+            "channels": 3,
+            "normalization": "image",
+            "tile": 256,
+            "elastic_copies": 2,
+        },
+        patches={"patch_size": 160, "batch_size": 4, "evaluate_every": 200},
+        teach=1500,
+        total=3000,
+    ),
+    "isbi2012": Recipe(
+        data="isbi2012",
+        seeds=1,
+        ingest={
+            "kind": "isbi2012",
+            "split_rule": "block",
+            "validation_share": 0.1,
+            "test_share": 0.2,
+            "tile": 256,
+            "elastic_copies": 4,
+        },
+        patches={"patch_size": 192, "batch_size": 4, "evaluate_every": 200},
+        teach=1200,
+        total=2400,
+    ),
+}
+
+
+def _uncompressed(recipe: Recipe) -> list[Cell]:
+    """Return the teacher, the teacher trained on, and the narrow networks alone."""
+    rest = recipe.total - recipe.teach
+    wide = {"base_width": TEACHER_WIDTH}
+    cells = [
+        Cell("teacher", "train", {**wide, "steps": recipe.teach}),
+        Cell("baseline", "train", {**wide, "steps": rest, "learning_rate": 5e-4}, "teacher"),
+    ]
+    cells += [
+        Cell(f"narrow-{width}", "train", {"base_width": width, "steps": recipe.total})
+        for width in NARROW
+    ]
+    return cells
+
+
+def cells_of(recipe: Recipe) -> dict[str, Cell]:
+    """Return the cells of a recipe by name; each comes after the one that it takes."""
+    return {cell.name: cell for cell in _uncompressed(recipe)}
