@@ -12,7 +12,8 @@ import tf_keras
 from benchmarks.lenet.data import Augmentation, Digits, Mnist, stream_digits
 from benchmarks.lenet.networks import architecture_of
 from components.prune.masking import apply_masks, set_pruning_step, strip, wrap
-from components.quantize.shared_kernels import SharedKernels, codebook_step
+from components.quantize.codebook import cluster
+from components.quantize.shared_kernels import SharedKernels, codebook_step, kernels_of
 from thimble.models import build, from_keras, to_keras
 from thimble.stage import Run
 from thimble.training import (
@@ -171,7 +172,10 @@ def quantize_pruned(
     """
     stage = _Stage(data, recipe, "quantize", seed, folder)
     model, teacher = to_keras(models[0]), to_keras(models[1])
-    shared = SharedKernels(model, recipe.codebook, "linear", seed)
+    kernels = kernels_of(model)
+    shared = SharedKernels(
+        model, {name: cluster(kernel, recipe.codebook[name]) for name, kernel in kernels.items()}
+    )
     stage.optimizer.build(shared.variables)
     fit(
         stage.run,

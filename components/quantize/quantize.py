@@ -1,14 +1,21 @@
 """Trained weight sharing: every kernel takes its values from a small trained codebook."""
 
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import tensorflow as tf
 import tf_keras
 
-from components.quantize.codebook import INITIALIZATIONS
+from components.quantize.codebook import INITIALIZATIONS, cluster
 from components.quantize.folding import fold_batch_norm
-from components.quantize.shared_kernels import SharedKernels, codebook_step
+from components.quantize.rate import Shared, price_of, share_by_rate
+from components.quantize.sensitivity import measure_sensitivity
+from components.quantize.shared_kernels import SharedKernels, codebook_step, kernels_of
 from thimble.accounting import account_for
+from thimble.distillation import TargetConfig, taught_loss
 from thimble.models import from_keras, to_keras
 from thimble.objective import ObjectiveConfig
 from thimble.patches import AugmentationConfig
@@ -21,11 +28,15 @@ from thimble.training import (
     fit,
     make_deterministic,
     stream_patches,
-    supervised_loss,
 )
 from thimble.weights import Weights, load_weights
 
 __all__ = ["CodebookConfig", "QuantizeConfig", "quantize_model"]
+
+# Batches whose gradients tell how much each weight matters.
+SENSITIVITY_BATCHES = 48
+
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -35,10 +46,13 @@ class CodebookConfig:
     Attributes:
         codebook_size: Values per layer with the zero, in [2, 256].
         initialization: Start of k-means: linear, density or random.
+        rate_weight: What a bit is worth, in the mean loss of dropping a weight; 0 = plain k-means,
+            which takes no account of bits.
     """
 
     codebook_size: int = 32
     initialization: str = "linear"
+    rate_weight: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -53,6 +67,11 @@ class CodebookConfig:
             f"initialization must be one of {known}",
             initialization=self.initialization,
         )
+        require(
+            0 <= self.rate_weight <= 1,
+            "rate_weight must be in [0, 1]",
+            rate_weight=self.rate_weight,
+        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +81,7 @@ class QuantizeConfig:
     Attributes:
         branch: Label of the network in the run.
         codebook: Size and start of the codebooks.
+        target: How much the network as it came in teaches the quantized one.
         augmentation: Patches.
         objective: Weights of the pixels.
         schedule: Steps, pace and patience.
@@ -69,6 +89,9 @@ class QuantizeConfig:
 
     branch: str = "teacher"
     codebook: CodebookConfig = field(default_factory=CodebookConfig)
+    target: TargetConfig = field(
+        default_factory=lambda: TargetConfig(temperature=2.0, soft_share=0.5)
+    )
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     schedule: ScheduleConfig = field(
@@ -76,33 +99,60 @@ class QuantizeConfig:
     )
 
 
+def _share(
+    model: tf_keras.Model, measure: Loss, batches: Iterable[Any], config: QuantizeConfig
+) -> dict[str, Shared]:
+    """Choose the codebook of each kernel and the entry of each weight."""
+    kernels, book, seed = kernels_of(model), config.codebook, config.schedule.seed
+    if book.rate_weight == 0:
+        return {
+            name: cluster(kernel, book.codebook_size, book.initialization, seed)
+            for name, kernel in kernels.items()
+        }
+    steep = measure_sensitivity(model, measure, itertools.islice(batches, SENSITIVITY_BATCHES))
+    price = price_of(kernels, steep, book.rate_weight)
+    return {
+        name: share_by_rate(
+            kernel, steep[name], book.codebook_size, price, book.initialization, seed
+        )
+        for name, kernel in kernels.items()
+    }
+
+
 def _train_codebooks(
-    model: tf_keras.Model, dataset: Dataset, config: QuantizeConfig, run: Run
-) -> tuple[SharedKernels, dict[str, float]]:
-    """Cluster the kernels, train the shared values, round them as they ship."""
+    folded: Weights, dataset: Dataset, config: QuantizeConfig, run: Run
+) -> tuple[tf_keras.Model, SharedKernels, dict[str, float]]:
+    """Share the values of the kernels, train them, round them as they ship."""
+    model = to_keras(folded)
     validator = Validator(dataset, model)
     before = validator.dice()
-    kernels = [layer.name for layer in model.layers if hasattr(layer, "kernel")]
-    sizes = dict.fromkeys(kernels, config.codebook.codebook_size)
-    shared = SharedKernels(model, sizes, config.codebook.initialization, config.schedule.seed)
+    batches = stream_patches(dataset, config.augmentation, config.schedule)
+    measure = taught_loss(model, to_keras(folded), dataset, config.objective, config.target)
+    shared = SharedKernels(model, _share(model, measure, batches(0), config))
     clustered = validator.dice()
     optimizer = cosine_optimizer(config.schedule)
     optimizer.build(shared.variables)
     outcome = fit(
         run,
         config.schedule,
-        stream_patches(dataset, config.augmentation, config.schedule),
-        codebook_step(shared, optimizer, supervised_loss(model, dataset, config.objective)),
+        batches,
+        codebook_step(shared, optimizer, measure),
         validator.dice,
         {"model": model, "optimizer": optimizer, **shared.named()},
     )
     shared.round_to_half()
-    return shared, {
-        **outcome.figures(),
-        "dice_validation_before": before,
-        "dice_validation_clustered": clustered,
-        "dice_validation": validator.dice(),
-    }
+    entries = sum(codebook.shape[0] for codebook in shared.codebooks)
+    return (
+        model,
+        shared,
+        {
+            **outcome.figures(),
+            "dice_validation_before": before,
+            "dice_validation_clustered": clustered,
+            "dice_validation": validator.dice(),
+            "codebook_entries_mean": entries / len(shared.codebooks),
+        },
+    )
 
 
 def quantize_model(
@@ -122,12 +172,11 @@ def quantize_model(
     Raises:
         Diverged: If the loss is no longer finite.
 
-    Source: Han, Mao, Dally, 2015, section 3.
+    Source: Han, Mao, Dally, 2015, section 3; Choi, El-Khamy, Lee, 2017, sections 3 and 4.
     """
     make_deterministic(config.schedule.seed)
     dataset = load_dataset(dataset_path)
     folded = fold_batch_norm(load_weights(model_path))
-    model = to_keras(folded)
-    shared, figures = _train_codebooks(model, dataset, config, run)
+    model, shared, figures = _train_codebooks(folded, dataset, config, run)
     result = from_keras(model, folded.architecture, folded.preprocessing, shared.constraints())
     return result, {**account_for(result), **figures}

@@ -7,9 +7,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from components.quantize.codebook import cluster
+__all__ = ["SharedKernels", "codebook_step", "kernels_of"]
 
-__all__ = ["SharedKernels", "codebook_step"]
+
+def kernels_of(model: tf_keras.Model) -> dict[str, np.ndarray]:
+    """Return the kernels by layer, in the order of the model."""
+    return {layer.name: layer.kernel.numpy() for layer in model.layers if hasattr(layer, "kernel")}
 
 
 class SharedKernels:
@@ -23,25 +26,20 @@ class SharedKernels:
     """
 
     def __init__(
-        self, model: tf_keras.Model, sizes: Mapping[str, int], initialization: str, seed: int
+        self, model: tf_keras.Model, shared: Mapping[str, tuple[np.ndarray, np.ndarray]]
     ) -> None:
-        """Cluster the kernels and set them to their shared values.
+        """Set the kernels to their shared values.
 
         Args:
             model: Any model; its kernels are changed.
-            sizes: Entries of each layer's codebook with the zero.
-            initialization: Start of k-means, a name in `INITIALIZATIONS`.
-            seed: Of the random start.
+            shared: Codebook and indices of each layer with a kernel.
         """
         self.layers = [layer for layer in model.layers if hasattr(layer, "kernel")]
-        self.codebooks: list[tf.Variable] = []
-        self.indices: list[np.ndarray] = []
-        for layer in self.layers:
-            codebook, indices = cluster(
-                layer.kernel.numpy(), sizes[layer.name], initialization, seed
-            )
-            self.codebooks.append(tf.Variable(codebook, name=f"{layer.name}/codebook"))
-            self.indices.append(indices)
+        self.codebooks = [
+            tf.Variable(shared[layer.name][0], name=f"{layer.name}/codebook")
+            for layer in self.layers
+        ]
+        self.indices = [shared[layer.name][1] for layer in self.layers]
         self.biases = [layer.bias for layer in self.layers if layer.bias is not None]
         self.variables = [*self.codebooks, *self.biases]
         self.spread()

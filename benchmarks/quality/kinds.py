@@ -1,0 +1,48 @@
+"""What a cell is, by its name: which arm of the curve, and in which forms it is delivered."""
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["BASELINE", "Kind", "kind_of"]
+
+BASELINE = "baseline"
+BOTH = ("float32", "int8")
+FLOAT32 = ("float32",)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An arm of the curve.
+
+    Attributes:
+        arm: Its name.
+        networks: TFLite variants that are made and scored; none: a step on the way to others.
+        curve: Whether its packages are points of our curve.
+    """
+
+    arm: str
+    networks: tuple[str, ...]
+    curve: bool = False
+
+
+# The first pattern that matches a whole name decides.
+KINDS = (
+    (r"teacher", Kind("step", ())),
+    (BASELINE, Kind("baseline", BOTH)),
+    (r"narrow-\d+", Kind("narrow", BOTH)),
+    (r"student-\d+", Kind("step", ())),
+    (r"student-\d+-whole", Kind("whole student", BOTH)),
+    (r"student-\d+-pruned", Kind("step", ())),
+    (r"student-\d+-small", Kind("student", BOTH, curve=True)),
+    (r"teacher-\d+-pruned", Kind("pruned", FLOAT32)),
+    (r"teacher-\d+-plain", Kind("plain k-means", FLOAT32)),
+    (r"teacher-\d+", Kind("teacher", BOTH, curve=True)),
+    (r"(magnitude|surgery)-\d+", Kind("pruned", FLOAT32)),
+    (r"channels-\d+", Kind("channels", FLOAT32)),
+)
+
+
+def kind_of(cell: str) -> Kind:
+    """Return what a cell is; one of an unknown name is made and scored as float32 and int8."""
+    found = (kind for pattern, kind in KINDS if re.fullmatch(pattern, cell))
+    return next(found, Kind("other", BOTH))
