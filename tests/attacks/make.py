@@ -6,34 +6,12 @@ Each function of attack_*.py makes one; its docstring says what is abused. All c
 unless they are what is abused: only the structure stands between the package and the memory.
 """
 
+from importlib import import_module
 from pathlib import Path
 
-from tests.attacks import (
-    attack_codebooks,
-    attack_columns,
-    attack_contexts,
-    attack_files,
-    attack_groups,
-    attack_index,
-    attack_rows,
-    attack_streams,
-    attack_tables,
-    attack_tflite,
-)
-
 FOLDER = Path(__file__).resolve().parent
-_MODULES = (
-    attack_codebooks,
-    attack_columns,
-    attack_contexts,
-    attack_files,
-    attack_groups,
-    attack_index,
-    attack_rows,
-    attack_streams,
-    attack_tables,
-    attack_tflite,
-)
+_NAMES = sorted(path.stem for path in FOLDER.glob("attack_*.py"))
+_MODULES = [import_module(f"tests.attacks.{name}") for name in _NAMES]
 _LISTED = {name: listed for module in _MODULES for name, listed in module.ABUSES.items()}
 ABUSES = {name: abuse for name, (_, _, abuse) in _LISTED.items()}
 # The class of thimble.codec.errors that `decode` must raise, and a part of its message: it must not

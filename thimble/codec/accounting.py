@@ -41,7 +41,7 @@ def inspect(
         PackageError: As `decode`.
     """
     opened = Package(package, limit, trusted)
-    content, arrays = content_of(opened, limit)
+    content, arrays = content_of(opened)
     header, rows = opened.header, opened.rows
     start = 1 if header.kind == "tflite" else 0
     place = header.digest + DIGEST_BYTES

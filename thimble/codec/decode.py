@@ -61,15 +61,13 @@ def decode(
         PackageError: `NotAPackage`, `NewerVersion`, `Truncated`, `BadChecksum`, `CorruptPackage`,
             `TooLarge`, `MissingSignature` or `BadSignature`; nothing is returned half-decoded.
     """
-    return content_of(Package(package, limit, trusted), limit, threads)[0]
+    return content_of(Package(package, limit, trusted), threads)[0]
 
 
-def content_of(
-    package: Package, limit: int = DEFAULT_LIMIT, threads: int = 1
-) -> tuple[Weights | TfliteFile, list[DecodedRow]]:
+def content_of(package: Package, threads: int = 1) -> tuple[Weights | TfliteFile, list[DecodedRow]]:
     """Decode a package that is open; also return its rows, for `inspect`."""
     if package.header.kind == "tflite":
-        return _tflite(package, limit, threads)
+        return _tflite(package, threads)
     arrays = package.decode_all(threads)
     return _model(package, arrays), arrays
 
@@ -96,16 +94,16 @@ def _model(package: Package, arrays: Sequence[DecodedRow]) -> Weights:
     )
 
 
-def _tflite(package: Package, limit: int, threads: int) -> tuple[TfliteFile, list[DecodedRow]]:
+def _tflite(package: Package, threads: int) -> tuple[TfliteFile, list[DecodedRow]]:
     """Put the buffers back into the skeleton."""
     name = package.index.get("name")
     if not isinstance(name, str):
         raise CorruptPackage("The TFLite file has no name. Get the package again.")
     size = whole_number(package.index.get("bytes"), _SMALLEST_TFLITE, 1 << 62, "The file's bytes")
-    if size > limit:
+    if size > package.limit:
         raise TooLarge(
-            f"The TFLite file has {size} bytes. Expected at most {limit}. Raise the limit if you "
-            "trust the package."
+            f"The TFLite file has {size} bytes. Expected at most {package.limit}. Raise the "
+            "limit if you trust the package."
         )
     checksum = whole_number(package.index.get("crc"), 0, (1 << 32) - 1, "The file's CRC-32")
     places = _places(package, size)

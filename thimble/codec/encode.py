@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ from thimble.stage import BadInput
 from thimble.weights import Weights
 
 __all__ = ["encode_model", "encode_tflite"]
+
+# What the index says about an array beside how it is coded, and its row.
+_Planned = tuple[dict[str, Any], EncodedRow]
 
 
 def encode_model(weights: Weights, sign: Sign | None = None) -> bytes:
@@ -44,18 +47,8 @@ def encode_model(weights: Weights, sign: Sign | None = None) -> bytes:
     left = dict(weights.constraints)
     tensors = [_plan_tensor(name, tensor, left) for name, tensor in weights.tensors.items()]
     arrays = [_plan_tensor(name, left[name], {}) for name in sorted(left)]
-    planned = [*tensors, *arrays]
-    pool = share_tables([stream for _, row in planned for stream in row.streams])
-    stored = [row.data for _, row in planned]
-    listed = [_row(fields, row, data) for (fields, row), data in zip(planned, stored, strict=True)]
-    index = {
-        "architecture": weights.architecture,
-        "preprocessing": weights.preprocessing,
-        "tensors": [row.to_json() for row in listed[: len(tensors)]],
-        "arrays": [row.to_json() for row in listed[len(tensors) :]],
-    }
-    plain = [row.kind == PLAIN for row in listed]
-    return pack("model", index, list(zip(stored, plain, strict=True)), pool, sign)
+    index = {"architecture": weights.architecture, "preprocessing": weights.preprocessing}
+    return _pack("model", index, {"tensors": tensors, "arrays": arrays}, sign)
 
 
 def encode_tflite(
@@ -76,7 +69,7 @@ def encode_tflite(
     ends = [0, *(buffer.start + buffer.size for buffer in buffers)]
     starts = [*(buffer.start for buffer in buffers), len(tflite)]
     skeleton = b"".join(tflite[a:b] for a, b in zip(ends, starts, strict=True))
-    planned = []
+    planned = [_plan_skeleton(skeleton)]
     for buffer, end in zip(buffers, ends, strict=False):
         data = tflite[buffer.start : buffer.start + buffer.size]
         patterns = np.frombuffer(data, f"<u{DTYPES[buffer.dtype]}")
@@ -85,20 +78,31 @@ def encode_tflite(
         # Only scales need the last dimension; elsewhere a flat shape takes fewer bytes.
         shape = shape if row.kind.endswith("scaled") else (len(patterns),)
         planned.append(({"shape": shape, "dtype": buffer.dtype, "skip": buffer.start - end}, row))
-    pool = share_tables([stream for _, row in planned for stream in row.streams])
-    stored = [row.data for _, row in planned]
-    listed = [_row(fields, row, data) for (fields, row), data in zip(planned, stored, strict=True)]
-    first, front = _skeleton_row(skeleton)
-    listed.insert(0, first)
     index = {
         "name": name,
         "preprocessing": dict(preprocessing),
         "bytes": len(tflite),
         "crc": zlib.crc32(tflite),
-        "buffers": [row.to_json() for row in listed],
     }
-    plain = [row.kind == PLAIN for row in listed]
-    return pack("tflite", index, list(zip([front, *stored], plain, strict=True)), pool, sign)
+    return _pack("tflite", index, {"buffers": planned}, sign)
+
+
+def _pack(
+    kind: str, index: dict[str, Any], lists: Mapping[str, Sequence[_Planned]], sign: Sign | None
+) -> bytes:
+    """Pack rows that are planned, and the index with the lists of what it says about them."""
+    streams = [part for rows in lists.values() for _, row in rows for part in row.streams]
+    # Before any row is written: it names the tables that it shares.
+    pool = share_tables(streams)
+    listed: dict[str, Any] = {name: [] for name in lists}
+    stored = []
+    for name, planned in lists.items():
+        for fields, row in planned:
+            data = row.data
+            said = ArrayRow(kind=row.kind, stored=len(data), columns=row.columns, **fields)
+            listed[name].append(said.to_json())
+            stored.append((data, row.kind == PLAIN))
+    return pack(kind, index | listed, stored, pool, sign)
 
 
 def _shape_of(buffer: WeightBuffer, elements: int) -> tuple[int, ...]:
@@ -107,22 +111,15 @@ def _shape_of(buffer: WeightBuffer, elements: int) -> tuple[int, ...]:
     return buffer.shape if whole and math.prod(buffer.shape) == elements else (elements,)
 
 
-def _skeleton_row(skeleton: bytes) -> tuple[ArrayRow, bytes]:
-    """Return the row of a TFLite skeleton and its bytes."""
+def _plan_skeleton(skeleton: bytes) -> _Planned:
+    """Plan the bytes of a TFLite file around its buffers."""
     kind, data = pack_bytes(skeleton)
     if len(data) >= len(skeleton):
         kind, data = PLAIN, skeleton
-    return ArrayRow((len(skeleton),), kind, len(data), "uint8"), data
+    return {"shape": (len(skeleton),), "dtype": "uint8"}, EncodedRow(kind, [data])
 
 
-def _row(fields: dict[str, Any], row: EncodedRow, data: bytes) -> ArrayRow:
-    """Return what the index says about a coded array."""
-    return ArrayRow(kind=row.kind, stored=len(data), columns=row.columns, **fields)
-
-
-def _plan_tensor(
-    name: str, tensor: NDArray[Any], left: dict[str, NDArray[Any]]
-) -> tuple[dict[str, Any], EncodedRow]:
+def _plan_tensor(name: str, tensor: NDArray[Any], left: dict[str, NDArray[Any]]) -> _Planned:
     """Plan a tensor with its constraints; those that it accounts for are taken out of `left`."""
     if not name or tensor.ndim > MAX_DIMENSIONS:
         raise BadInput(

@@ -117,7 +117,6 @@ def _load() -> ctypes.CDLL:
             size,
             [pointer, pointer, word, word, word, pointer, size, pointer, size],
         ),
-        "th_cost_bits": (size, [pointer, pointer]),
         "th_encode_stream": (size, [pointer, word, pointer, size, pointer, size]),
     }
     for name, (result, arguments) in signatures.items():

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from thimble.codec.native_library import Plan
 from thimble.codec.stream_encoder import HUFFMAN, RANS, Stream, plan_counts, table_of, varint
 
-__all__ = ["share_tables"]
+__all__ = ["prices_of", "share_tables"]
 
 _UNIT = 1024
 # Of a symbol that a Huffman table does not have: no sum of others comes near it.
 _NEVER = 1 << 40
 # A stream saves its table at most; one this long hardly notices.
 _LONGEST_BITS = 1 << 17
-_ROUNDS = 2
 
 
 @dataclass
@@ -48,11 +47,11 @@ class _Alphabet:
 
     def groups(self) -> list[tuple[_Group, list[int]]]:
         """Return the groups that save bytes, and the bits of each of their members."""
-        plans = [stream.plan for stream in self.streams]
-        groups: list[_Group] = []
-        for _ in range(_ROUNDS):
-            groups = [self._fit(group) for group in self._assign(plans)]
-            plans = [group.plan for group in groups]
+        groups = self._assign([stream.plan for stream in self.streams], fixed=False)
+        if len(groups) == len(self.streams):
+            return []  # none likes the table of one before it
+        plans = [self._fit(group).plan for group in groups]
+        groups = [self._fit(group) for group in self._assign(plans, fixed=True)]
         kept = []
         for group in groups:
             if len(group.members) > 1 and self._saved(group.plan, group.members) > 0:
@@ -62,14 +61,13 @@ class _Alphabet:
 
     def _costs(self, plans: Sequence[Plan]) -> NDArray[np.int64]:
         """Return the bits of each stream with each table, shape (streams, plans)."""
-        prices = np.stack([_prices(plan) for plan in plans])
+        prices = np.stack([prices_of(plan) for plan in plans])
         # The number of the table takes a byte.
         return -(-(self._counts @ prices.T) // _UNIT) + 8
 
-    def _assign(self, plans: Sequence[Plan]) -> list[_Group]:
-        """Put each stream where it costs least: greedily, its own table only if none is better."""
+    def _assign(self, plans: Sequence[Plan], fixed: bool) -> list[_Group]:
+        """Put each stream where it costs least; unless `fixed`, its own table opens a group."""
         costs = self._costs(plans)
-        fixed = len(plans) != len(self.streams)
         open_groups = [_Group(plan, []) for plan in plans] if fixed else []
         columns = list(range(len(open_groups)))
         for number in range(len(self.streams)):
@@ -128,8 +126,11 @@ def share_tables(streams: Sequence[Stream]) -> bytes:
     return pool
 
 
-def _prices(plan: Plan) -> NDArray[np.int64]:
-    """Return the bits of each symbol with a table, in 1/1024."""
+def prices_of(plan: Plan) -> NDArray[np.int64]:
+    """Return the bits of each symbol with a table, in 1/1024, shape (alphabet,).
+
+    Those of rANS are rounded to the nearest, where `plan_counts` rounds them up.
+    """
     codes = np.ctypeslib.as_array(plan.codes)[: plan.alphabet].astype(np.int64)
     if plan.coder == RANS:
         return np.rint((plan.scale - np.log2(codes)) * _UNIT).astype(np.int64)

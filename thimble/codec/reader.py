@@ -33,6 +33,7 @@ class Package:
     """A package whose front is checked and whose rows are decoded when asked for.
 
     Attributes:
+        limit: Most bytes that it may decode to.
         header: Kind, version and sizes.
         index: The parsed index.
         rows: What it says about each array.
@@ -60,6 +61,7 @@ class Package:
             PackageError: The subclass that names what is wrong.
         """
         self._data = memoryview(data)
+        self.limit = limit
         trusted = list(trusted)
         # What is signed is the digest, so that it must hold.
         self.header: Header = read_header(self._data, verify or bool(trusted))

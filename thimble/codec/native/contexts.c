@@ -1,4 +1,5 @@
 #include "fit.h"
+#include "rans.h"
 #include "streams.h"
 
 #include <stdlib.h>
@@ -96,37 +97,20 @@ void th_context_histogram(const uint16_t *symbols, uint64_t count, const uint8_t
 uint64_t th_encode_contexts(const uint16_t *frequencies, const uint8_t *class_of,
                             uint32_t classes, uint32_t alphabet, uint32_t scale,
                             const uint16_t *symbols, uint64_t count, uint8_t *out, uint64_t room) {
-    uint64_t cells = (uint64_t)classes * alphabet, written = 0, state = 0, size = 0;
-    uint64_t words_room = room > 8 ? (room - 8) / 2 : 0;
+    uint64_t cells = (uint64_t)classes * alphabet, state = 0;
     uint32_t *sums = malloc(cells * sizeof *sums);
-    uint16_t *words = malloc(words_room * sizeof *words + 2);
-    for (uint64_t cell = 0; sums && cell < cells; cell++) {
+    th_words words = th_words_for(1, room);
+    int fits = sums != NULL && words.items != NULL;
+    for (uint64_t cell = 0; fits && cell < cells; cell++) {
         sums[cell] = cell % alphabet ? sums[cell - 1] + frequencies[cell - 1] : 0;
     }
-    for (uint64_t i = count; sums && words && i-- > 0;) {
+    for (uint64_t i = count; fits && i-- > 0;) {
         uint64_t cell = (uint64_t)class_of[i ? symbols[i - 1] : 0] * alphabet + symbols[i];
-        uint64_t frequency = frequencies[cell];
-        if (state >= frequency << (40 - scale)) {
-            if (written == words_room) {
-                written = UINT64_MAX;
-                break;
-            }
-            words[written++] = (uint16_t)state;
-            state >>= 16;
-        }
-        state = (state / frequency << scale) + state % frequency + sums[cell];
+        fits = th_step(&words, &state, frequencies[cell], sums[cell], scale);
     }
-    if (sums && words && written != UINT64_MAX) {
-        for (; state; state >>= 8) {
-            out[size++] = (uint8_t)state;
-        }
-        while (written-- > 0) {
-            th_put(out + size, 2, words[written]);
-            size += 2;
-        }
-    }
+    uint64_t size = fits ? th_put_states(&state, 1, &words, out) : 0;
     free(sums);
-    free(words);
+    free(words.items);
     return size;
 }
 

@@ -1,9 +1,7 @@
+#include "rans.h"
 #include "tables.h"
 
 #include <stdlib.h>
-
-enum { STATE_BYTES = 5 };
-static const uint64_t LOWEST = (uint64_t)1 << 24;
 
 void th_histogram(const uint8_t *symbols, uint32_t width, uint64_t count, uint64_t *counts,
                   uint32_t alphabet) {
@@ -122,53 +120,22 @@ static uint64_t encode_huffman(const th_plan *plan, const uint16_t *symbols, uin
     return size;
 }
 
-static uint64_t step(uint64_t state, uint32_t frequency, uint32_t sum, uint32_t scale) {
-    return (state / frequency << scale) + state % frequency + sum;
-}
-
-/* Write the states and then the words, which were made last to first. */
-static uint64_t put_states(const uint64_t *state, uint32_t states, const uint16_t *words,
-                           uint64_t count, uint8_t *out) {
-    uint64_t at = 0;
-    for (uint32_t i = 0; i < states; i++) {
-        uint32_t bytes = STATE_BYTES;
-        while (states == 1 && bytes && state[i] >> (8 * (bytes - 1)) == 0) {
-            bytes--;
-        }
-        th_put(out + at, bytes, state[i]);
-        at += bytes;
-    }
-    for (uint64_t i = count; i-- > 0; at += 2) {
-        th_put(out + at, 2, words[i]);
-    }
-    return at;
-}
-
 static uint64_t encode_rans(const th_plan *plan, uint32_t states, const uint16_t *symbols,
                             uint64_t count, uint8_t *out, uint64_t room) {
     uint32_t sums[TH_MAX_ALPHABET + 1] = {0};
-    uint64_t first = states > 1 ? LOWEST : 0, written = 0;
+    uint64_t first = states > 1 ? TH_LOWEST : 0;
     uint64_t state[4] = {first, first, first, first};
-    uint64_t words_room = room > 20 ? (room - 20) / 2 : 0;
-    uint16_t *words = malloc(words_room * sizeof *words + 2);
+    th_words words = th_words_for(states, room);
     for (uint32_t s = 0; s < plan->alphabet; s++) {
         sums[s + 1] = sums[s] + plan->codes[s];
     }
-    for (uint64_t i = count; words && i-- > 0;) {
-        uint64_t *x = &state[i % states];
-        uint32_t frequency = plan->codes[symbols[i]];
-        if (*x >= (uint64_t)frequency << (40 - plan->scale)) {
-            if (written == words_room) {
-                free(words);
-                return 0;
-            }
-            words[written++] = (uint16_t)*x;
-            *x >>= 16;
-        }
-        *x = step(*x, frequency, sums[symbols[i]], plan->scale);
+    int fits = words.items != NULL;
+    for (uint64_t i = count; fits && i-- > 0;) {
+        fits = th_step(&words, &state[i % states], plan->codes[symbols[i]], sums[symbols[i]],
+                       plan->scale);
     }
-    uint64_t size = words ? put_states(state, states, words, written, out) : 0;
-    free(words);
+    uint64_t size = fits ? th_put_states(state, states, &words, out) : 0;
+    free(words.items);
     return size;
 }
 

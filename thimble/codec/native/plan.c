@@ -148,21 +148,3 @@ uint64_t th_entropy_bits(const uint64_t *counts, uint32_t alphabet) {
     }
     return cost / TH_COST_UNIT;
 }
-
-/* Bits of a payload with the plan's table; UINT64_MAX if it lacks a symbol. */
-uint64_t th_cost_bits(const th_plan *plan, const uint64_t *counts) {
-    uint64_t cost = 0;
-    for (uint32_t s = 0; s < plan->alphabet; s++) {
-        if (counts[s] == 0) {
-            continue;
-        }
-        if (plan->coder == TH_RANS) {
-            cost += counts[s] * ((plan->scale << 10) - th_log2(plan->codes[s]));
-        } else if (plan->codes[s] == 0) {
-            return UINT64_MAX;
-        } else {
-            cost += counts[s] * plan->codes[s] * TH_COST_UNIT;
-        }
-    }
-    return (cost + TH_COST_UNIT - 1) / TH_COST_UNIT;
-}

@@ -1,10 +1,9 @@
 #include "streams.h"
 
+#include "rans.h"
 #include "tables.h"
 
 #include <stdlib.h>
-
-enum { STATE_BYTES = 5 };
 
 static void fill_slots(uint64_t *slots, const uint16_t *frequencies, uint32_t alphabet) {
     for (uint32_t s = 0; s < alphabet; s++) {
@@ -104,20 +103,21 @@ static int load_table(th_stream *stream, th_cursor *cursor, int pooled, const th
 /* SPEC section 5, rANS payload: the states come first, the 16-bit words follow. */
 static int open_states(th_stream *stream) {
     uint64_t size = (uint64_t)(stream->end - stream->at);
-    uint32_t bytes = STATE_BYTES;
+    uint32_t bytes = TH_STATE_BYTES;
     if (stream->states > 1) {
-        if (size < stream->states * STATE_BYTES || (size - stream->states * STATE_BYTES) % 2) {
+        uint64_t first = (uint64_t)stream->states * TH_STATE_BYTES;
+        if (size < first || (size - first) % 2) {
             return TH_STREAM;
         }
-    } else if (size <= STATE_BYTES) {
+    } else if (size <= TH_STATE_BYTES) {
         bytes = (uint32_t)size;
     } else {
-        bytes = STATE_BYTES - (uint32_t)(size % 2 == 0);
+        bytes = TH_STATE_BYTES - (uint32_t)(size % 2 == 0);
     }
     for (uint32_t i = 0; i < stream->states; i++, stream->at += bytes) {
         stream->state[i] = th_unsigned(stream->at, bytes);
-        uint64_t least = size <= STATE_BYTES ? 0 : TH_LOWEST;
-        if (stream->states == 1 && bytes && (size <= STATE_BYTES || bytes == STATE_BYTES)) {
+        uint64_t least = size <= TH_STATE_BYTES ? 0 : TH_LOWEST;
+        if (stream->states == 1 && bytes && (size <= TH_STATE_BYTES || bytes == TH_STATE_BYTES)) {
             least = (uint64_t)1 << (8 * (bytes - 1)); /* the highest byte is needed */
         }
         if (stream->state[i] < least) {

@@ -32,17 +32,6 @@ typedef struct {
     uint32_t *cells;        /* of each class and symbol: sum | frequency << 16 */
 } th_stream;
 
-/* A state below this one takes a word, if one is left. */
-#define TH_LOWEST ((uint64_t)1 << 24)
-
-static inline uint64_t th_refill(const uint8_t **at, const uint8_t *end, uint64_t state) {
-    if (state < TH_LOWEST && end - *at >= 2) {
-        state = state << 16 | th_u16(*at);
-        *at += 2;
-    }
-    return state;
-}
-
 int th_load_contexts(th_stream *stream, th_cursor *cursor);
 void th_read_contexts(th_stream *stream, uint16_t *out, uint64_t count);
 

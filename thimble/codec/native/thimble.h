@@ -108,7 +108,6 @@ uint64_t th_encode_contexts(const uint16_t *frequencies, const uint8_t *class_of
                             uint32_t classes, uint32_t alphabet, uint32_t scale,
                             const uint16_t *symbols, uint64_t count, uint8_t *out, uint64_t room);
 uint64_t th_entropy_bits(const uint64_t *counts, uint32_t alphabet);
-uint64_t th_cost_bits(const th_plan *plan, const uint64_t *counts);
 uint64_t th_encode_stream(const th_plan *plan, uint32_t states, const uint16_t *symbols,
                           uint64_t count, uint8_t *out, uint64_t room);
 
