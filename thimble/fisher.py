@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-__all__ = ["measure_sensitivity"]
+__all__ = ["fisher_information"]
 
 
-def measure_sensitivity(
+def fisher_information(
     model: tf_keras.Model,
     measure: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     batches: Iterable[Any],

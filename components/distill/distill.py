@@ -58,7 +58,9 @@ def _student_architecture(teacher: Weights, base_width: int) -> dict[str, Any]:
             f"The student (base_width={base_width}) is wider than its teacher "
             f"({shape['base_width']}). Choose a smaller base_width."
         )
-    student = {**shape, "base_width": base_width, "normalization": "batch"}
+    # The widths of a teacher whose channels were cut are not the student's.
+    regular = {name: value for name, value in shape.items() if name != "widths"}
+    student = {**regular, "base_width": base_width, "normalization": "batch"}
     return {"model": teacher.architecture["model"], "config": student}
 
 

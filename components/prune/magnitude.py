@@ -3,7 +3,7 @@
 import numpy as np
 
 from components.prune.masking import apply_masks, set_pruning_step, strip, wrap
-from components.prune.plan import kernels_of
+from components.prune.plan import kernels_of, plan_layers
 from components.prune.recovery import Recovery
 from thimble.models import from_keras, to_keras
 from thimble.training import gradient_step
@@ -12,19 +12,21 @@ from thimble.weights import Weights
 __all__ = ["prune_by_magnitude"]
 
 
-def prune_by_magnitude(
-    dense: Weights, plan: dict[str, float], recovery: Recovery
-) -> tuple[Weights, dict[str, float]]:
+def prune_by_magnitude(dense: Weights, recovery: Recovery) -> tuple[Weights, dict[str, float]]:
     """Zero the smallest weights of each layer.
 
     Args:
         dense: The network.
-        plan: Sparsity by layer, in [0, 1).
-        recovery: How it is trained.
+        recovery: How much goes, and how it is trained.
 
     Source: Han et al., 2015; Zhu, Gupta, 2017, equation 1.
     """
-    wrapped = wrap(to_keras(dense), plan, recovery.steps, recovery.config.amount.ramp_share)
+    wrapped = wrap(
+        to_keras(dense),
+        plan_layers(dense, recovery),
+        recovery.steps,
+        recovery.config.amount.ramp_share,
+    )
     recovery.optimizer.build(wrapped.trainable_variables)
     figures = recovery.train(
         wrapped,

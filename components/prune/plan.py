@@ -1,12 +1,15 @@
-"""A sparsity for each layer, from a scan of the network on validation tiles."""
+"""A sparsity for each layer: from a scan on validation tiles, or from the loss's curvature."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from components.prune.recovery import Recovery
 from components.prune.sensitivity import PROBED, allocate, scan_layers
+from thimble.fisher import fisher_information
 from thimble.models import to_keras
 from thimble.objective import ObjectiveConfig, class_weights, weighted_cross_entropy
 from thimble.records import Dataset
@@ -14,9 +17,14 @@ from thimble.stage import Run
 from thimble.training import Validator
 from thimble.weights import Weights
 
-__all__ = ["kernels_of", "plan_by_sensitivity"]
+__all__ = ["ALLOCATIONS", "kernels_of", "plan_layers", "share_out"]
+
+ALLOCATIONS = ("sensitivity", "fisher", "uniform")
 
 SCANNED_TILES = 12
+FISHER_BATCHES = 64
+# No layer keeps less, so that none is cut through.
+MOST = 0.998
 
 
 def kernels_of(weights: Weights) -> dict[str, np.ndarray]:
@@ -28,22 +36,61 @@ def kernels_of(weights: Weights) -> dict[str, np.ndarray]:
     }
 
 
-def plan_by_sensitivity(
-    dense: Weights, dataset: Dataset, objective: ObjectiveConfig, sparsity: float, run: Run
-) -> dict[str, float]:
-    """Choose a sparsity per layer so that the total is met at the least predicted loss.
+def plan_layers(dense: Weights, recovery: Recovery) -> dict[str, float]:
+    """Choose the sparsity of each layer, in [0, 1), as the config says.
 
     Args:
-        dense: The network.
-        dataset: Its validation split is scanned.
-        objective: Weights of the pixels.
-        sparsity: Over all kernels together.
-        run: Progress.
+        dense: The network as it came in.
+        recovery: Data, objective, config and progress.
     """
-    model, kernels = to_keras(dense), kernels_of(dense)
-    scan = _scan(model, dataset, Validator(dataset, model), objective)
+    amount, kernels = recovery.config.amount, kernels_of(dense)
+    if amount.allocation == "uniform":
+        return dict.fromkeys(kernels, amount.sparsity)
+    model = to_keras(dense)
+    if amount.allocation == "fisher":
+        batches = itertools.islice(recovery.batches(0), FISHER_BATCHES)
+        curvatures = fisher_information(model, recovery.loss(model), batches)
+        return share_out(kernels, curvatures, amount.sparsity)
+    dataset = recovery.dataset
+    scan = _scan(model, dataset, Validator(dataset, model), recovery.config.objective)
     sizes = {name: kernel.size for name, kernel in kernels.items()}
-    return allocate(sizes, scan(kernels, run), sparsity)
+    return allocate(sizes, scan(kernels, recovery.run), amount.sparsity)
+
+
+def share_out(
+    kernels: dict[str, np.ndarray], curvatures: dict[str, np.ndarray], sparsity: float
+) -> dict[str, float]:
+    """Return the sparsity of each layer when the weights of least h w^2 go, wherever they are.
+
+    Args:
+        kernels: By layer.
+        curvatures: h by layer, shaped as the kernels.
+        sparsity: Over all kernels together.
+
+    Source: LeCun, Denker, Solla, 1990, equation 5 (saliency).
+    """
+    ranked = {
+        name: np.sort((curvatures[name] * np.square(kernel, dtype=np.float64)).ravel())
+        for name, kernel in kernels.items()
+    }
+    total = sum(values.size for values in ranked.values())
+    everything = np.sort(np.concatenate(list(ranked.values())))
+
+    def plan(threshold: float) -> dict[str, float]:
+        """Return the share of each layer below a threshold, at most MOST."""
+        return {
+            name: min(float(np.searchsorted(values, threshold)) / values.size, MOST)
+            for name, values in ranked.items()
+        }
+
+    low, high = round(sparsity * total), total
+    # Layers at MOST give less than their share: the others make up for it.
+    while low < high:
+        middle = (low + high) // 2
+        found = plan(everything[middle])
+        dropped = sum(found[name] * values.size for name, values in ranked.items())
+        low, high = (low, middle) if dropped >= sparsity * total else (middle + 1, high)
+    return plan(everything[min(low, total - 1)])
 
 
 def _validation_tiles(dataset: Dataset, validator: Validator) -> tuple[tf.Tensor, tf.Tensor]:

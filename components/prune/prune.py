@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from components.prune.channels import prune_by_channels
 from components.prune.magnitude import prune_by_magnitude
-from components.prune.plan import kernels_of, plan_by_sensitivity
+from components.prune.plan import ALLOCATIONS
 from components.prune.recovery import Recovery
 from components.prune.sensitivity import PROBED
 from components.prune.surgery import prune_by_surgery
@@ -20,9 +21,13 @@ from thimble.weights import Weights, load_weights, sparsity_of
 
 __all__ = ["METHODS", "PruneConfig", "SparsityConfig", "prune_model"]
 
-# From the dense network, a sparsity by layer and the recovery to the pruned weights and figures.
-Method = Callable[[Weights, dict[str, float], Recovery], tuple[Weights, dict[str, float]]]
-METHODS: dict[str, Method] = {"magnitude": prune_by_magnitude, "surgery": prune_by_surgery}
+# From the dense network and its recovery to the pruned weights and figures.
+Method = Callable[[Weights, Recovery], tuple[Weights, dict[str, float]]]
+METHODS: dict[str, Method] = {
+    "magnitude": prune_by_magnitude,
+    "surgery": prune_by_surgery,
+    "channels": prune_by_channels,
+}
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,13 @@ class SparsityConfig:
     """How much goes, where and when.
 
     Attributes:
-        method: `magnitude` (what went stays away) or `surgery` (masks come back).
-        sparsity: Share of zeros among all kernel weights at the end, in [0, 0.995].
-        allocation: `sensitivity` (per layer, from a scan on validation) or `uniform`.
+        method: `magnitude` (what went stays away), `surgery` (masks come back), or `channels`
+            (whole channels are cut out).
+        sparsity: Share of zeros among all kernel weights at the end, in [0, 0.995]; for
+            `channels`, the share of the work that goes.
+        allocation: How it is shared out: `sensitivity` (a scan of each layer on validation),
+            `fisher` (the weights that cost least by the loss's curvature) or `uniform`; `channels`
+            does not use it.
         ramp_share: Share of the steps over which the sparsity rises (cubic), in (0, 1].
     """
 
@@ -54,8 +63,8 @@ class SparsityConfig:
             sparsity=self.sparsity,
         )
         require(
-            self.allocation in {"sensitivity", "uniform"},
-            "allocation must be 'sensitivity' or 'uniform'",
+            self.allocation in ALLOCATIONS,
+            f"allocation must be one of {', '.join(ALLOCATIONS)}",
             allocation=self.allocation,
         )
         require(
@@ -91,7 +100,7 @@ class PruneConfig:
 def prune_model(
     model_path: str | Path, dataset_path: str | Path, config: PruneConfig, run: Run
 ) -> tuple[Weights, dict[str, float]]:
-    """Zero weights of each layer step by step while the rest is trained on.
+    """Zero weights of each layer, or mask channels, step by step while the rest is trained on.
 
     Args:
         model_path: Model artifact.
@@ -100,22 +109,17 @@ def prune_model(
         run: Progress and checkpoints.
 
     Returns:
-        Weights with `<kernel>.mask` constraints, and the figures.
+        Weights with `<kernel>.mask` constraints, or of fewer channels, and the figures.
 
     Raises:
         Diverged: If the loss is no longer finite.
 
     Source: Han et al., 2015; Zhu, Gupta, 2017, equation 1 (cubic schedule); for `surgery` Guo, Yao,
-        Chen, 2016, section 3.
+        Chen, 2016, section 3; for `channels` Molchanov et al., 2019, section 3.1.
     """
     make_deterministic(config.schedule.seed)
     dataset, dense = load_dataset(dataset_path), load_weights(model_path)
-    amount = config.amount
-    if amount.allocation == "sensitivity":
-        plan = plan_by_sensitivity(dense, dataset, config.objective, amount.sparsity, run)
-    else:
-        plan = dict.fromkeys(kernels_of(dense), amount.sparsity)
     recovery = Recovery(dense, dataset, config, run)
-    result, figures = METHODS[amount.method](dense, plan, recovery)
-    figures = {**account_for(result), **figures, "sparsity_reached": sparsity_of(result)}
+    result, figures = METHODS[config.amount.method](dense, recovery)
+    figures = {**account_for(result), "sparsity_reached": sparsity_of(result), **figures}
     return result, figures

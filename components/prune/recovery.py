@@ -24,6 +24,9 @@ class Recovery:
 
     Attributes:
         config: Of the stage.
+        dataset: What it is trained and validated on.
+        run: Progress and checkpoints.
+        batches: From the steps already taken to the batches that follow.
         ramp_end: The first step at which all is pruned.
         steps: In all.
         optimizer: Adam with the schedule of the stage; not built.
@@ -35,12 +38,14 @@ class Recovery:
         self.steps = config.schedule.steps
         self.ramp_end = int(self.steps * config.amount.ramp_share)
         self.optimizer = cosine_optimizer(config.schedule)
-        self._dense, self._dataset, self._run = dense, dataset, run
+        self.dataset, self.run = dataset, run
+        self.batches = stream_patches(dataset, config.augmentation, config.schedule)
+        self._dense = dense
 
     def loss(self, model: tf_keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         """Return the loss of a batch (image, target), a scalar."""
         teacher = to_keras(self._dense)
-        return taught_loss(model, teacher, self._dataset, self.config.objective, self.config.target)
+        return taught_loss(model, teacher, self.dataset, self.config.objective, self.config.target)
 
     def train(
         self,
@@ -59,7 +64,7 @@ class Recovery:
             parts: What a checkpoint holds beside model and optimizer.
             before_validation: Called before each validation.
         """
-        validator = Validator(self._dataset, model)
+        validator = Validator(self.dataset, model)
 
         def validate() -> float:
             before_validation()
@@ -67,9 +72,9 @@ class Recovery:
 
         schedule = self.config.schedule
         outcome = fit(
-            self._run,
+            self.run,
             schedule,
-            stream_patches(self._dataset, self.config.augmentation, schedule),
+            self.batches,
             take_step,
             validate,
             {"model": model, "optimizer": self.optimizer, **parts},

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from components.prune.plan import plan_layers
 from components.prune.recovery import Recovery
 from thimble.models import from_keras, to_keras
 from thimble.weights import Weights
@@ -81,7 +82,7 @@ class MaskedKernels:
 
     def named(self) -> dict[str, tf.Variable]:
         """Return the variables under names that a checkpoint can hold."""
-        found = {}
+        found: dict[str, tf.Variable] = {}
         for layer, dense, mask in zip(self.layers, self.dense, self.masks, strict=True):
             found |= {f"{layer.name}_dense": dense, f"{layer.name}_mask": mask}
         return found
@@ -118,15 +119,12 @@ def surgery_step(
     return take_step
 
 
-def prune_by_surgery(
-    dense: Weights, plan: dict[str, float], recovery: Recovery
-) -> tuple[Weights, dict[str, float]]:
+def prune_by_surgery(dense: Weights, recovery: Recovery) -> tuple[Weights, dict[str, float]]:
     """Mask the smallest weights of each layer; what grows behind its mask comes back.
 
     Args:
         dense: The network.
-        plan: Sparsity by layer, in [0, 1).
-        recovery: How it is trained.
+        recovery: How much goes, and how it is trained.
 
     Returns:
         Weights with masks, and the figures with `regrown`, the share of the masks that changed
@@ -135,7 +133,7 @@ def prune_by_surgery(
     Source: Guo, Yao, Chen, 2016, section 3.
     """
     model = to_keras(dense)
-    masked = MaskedKernels(model, plan)
+    masked = MaskedKernels(model, plan_layers(dense, recovery))
     ramp_end, steps = recovery.ramp_end, recovery.steps
     every = max(1, ramp_end // MASK_UPDATES)
     # Half of what is left after the ramp trains with the masks as they are.

@@ -12,7 +12,7 @@ import tf_keras
 from components.quantize.codebook import INITIALIZATIONS, cluster
 from components.quantize.folding import fold_batch_norm
 from components.quantize.rate import Shared, price_of, share_by_rate
-from components.quantize.sensitivity import measure_sensitivity
+from thimble.fisher import fisher_information
 from components.quantize.shared_kernels import SharedKernels, codebook_step, kernels_of
 from thimble.accounting import account_for
 from thimble.distillation import TargetConfig, taught_loss
@@ -109,7 +109,7 @@ def _share(
             name: cluster(kernel, book.codebook_size, book.initialization, seed)
             for name, kernel in kernels.items()
         }
-    steep = measure_sensitivity(model, measure, itertools.islice(batches, SENSITIVITY_BATCHES))
+    steep = fisher_information(model, measure, itertools.islice(batches, SENSITIVITY_BATCHES))
     price = price_of(kernels, steep, book.rate_weight)
     return {
         name: share_by_rate(

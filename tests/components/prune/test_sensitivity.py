@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from components.prune.plan import MOST, share_out
 from components.prune.sensitivity import PROBED, allocate, magnitude_mask, scan_layers
 from thimble.stage import BadInput
 
@@ -59,3 +60,23 @@ def test_a_saturated_loss_does_not_invite_to_destroy_a_layer() -> None:
 def test_a_target_beyond_the_probed_range_is_refused() -> None:
     with pytest.raises(BadInput, match=r"sparsity must be in \[0, 0.995\].*0.999"):
         allocate({"a": 4}, {"a": np.zeros(len(PROBED))}, 0.999)
+
+
+def test_the_weights_that_cost_least_go_wherever_they_are() -> None:
+    kernels = {
+        "a": np.array([[1.0, -2.0], [3.0, 4.0]], np.float32),
+        "b": np.array([1.0, 1.0, 1.0, 10.0], np.float32),
+    }
+    curvatures = {"a": np.full((2, 2), 1.0), "b": np.array([0.1, 0.1, 0.1, 1.0])}
+    # h w^2: a 1, 4, 9, 16; b 0.1 three times, 100.
+    assert share_out(kernels, curvatures, 0.5) == {"a": 0.25, "b": 0.75}
+    assert share_out(kernels, curvatures, 0.0) == {"a": 0.0, "b": 0.0}
+
+
+def test_other_layers_make_up_for_one_that_is_at_its_limit() -> None:
+    generator = np.random.default_rng(2)
+    kernels = {name: generator.normal(size=4000) for name in ("flat", "steep")}
+    curvatures = {"flat": np.full(4000, 1e-9), "steep": np.ones(4000)}
+    plan = share_out(kernels, curvatures, 0.6)
+    assert plan["flat"] == MOST
+    assert (plan["flat"] + plan["steep"]) / 2 == pytest.approx(0.6, abs=1e-3)
