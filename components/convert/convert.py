@@ -3,13 +3,15 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from components.convert.int8 import Int8Config, Int8Result, Source, make_int8
 from components.convert.tflite import freeze, to_tflite
+from components.convert.validation import Judge
 from thimble.artifact import write_json
 from thimble.codec import TfliteFile, decode, encode_tflite
 from thimble.metrics import VARIANTS
@@ -39,7 +41,8 @@ class ConvertConfig:
         tile: Pixels of the side of the fixed input; 0 = the dataset's tile.
         calibration_patches: Training patches that set the ranges of int8.
         check_patches: Validation patches on which TFLite is compared with Keras.
-        seed: Of the places of the patches.
+        seed: Of the places of the patches, and of fine-tuning.
+        int8: What int8 may lose, and what is done about it.
     """
 
     branch: str = "teacher"
@@ -48,6 +51,7 @@ class ConvertConfig:
     calibration_patches: int = 64
     check_patches: int = 8
     seed: int = 1
+    int8: Int8Config = field(default_factory=Int8Config)
 
     def __post_init__(self) -> None:
         """Check the ranges and the names."""
@@ -80,7 +84,8 @@ def convert_package(
 
     Returns:
         A function that writes the packages and `variants.json` into a folder, and the figures
-        `<what>_<variant>`.
+        `<what>_<variant>`; with int8, also `int8_drop_validation`, `int8_within_limit`,
+        `int8_layers_kept` and `int8_tuned`.
 
     Raises:
         BadInput: The package is corrupt or holds no weights, the dataset does not fit it or lacks a
@@ -103,7 +108,8 @@ def convert_package(
             shutil.copyfile(source / name, folder / name)
 
     kinds = ("package_bytes", "tflite_bytes", "max_abs_difference", "argmax_agreement")
-    return write, {f"{kind}_{row['variant']}": float(row[kind]) for row in rows for kind in kinds}
+    figures = {f"{kind}_{row['variant']}": float(row[kind]) for row in rows for kind in kinds}
+    return write, figures | _dice_figures(rows, config.int8)
 
 
 def _read_weights(path: Path) -> Weights:
@@ -137,30 +143,78 @@ def _make(
 ) -> Iterator[tuple[str, tuple[dict[str, Any], bytes]]]:
     """Convert, pack, decode and check one variant after another."""
     model, tile = to_keras(weights), preprocessing["tile"]
-    count = config.calibration_patches if "int8" in config.variant_names else 1
+    names = config.variant_names
+    count = config.calibration_patches if "int8" in names else 1
     calibration = sample_patches(dataset, "train", preprocessing, count, config.seed)
     checks = sample_patches(dataset, "validation", preprocessing, config.check_patches, config.seed)
     expected = np.asarray(model(checks, training=False))
     frozen = freeze(model, tile, int(preprocessing["channels"]))
-    for step, name in enumerate(config.variant_names, start=1):
-        tflite = to_tflite(frozen, name, calibration)
-        package = encode_tflite(tflite, preprocessing, name)
-        content = decode(package)
-        if content != TfliteFile(tflite, preprocessing, name):
-            raise ThimbleError(
-                f"The package of {name} does not decode to the network that went in."
-            )
-        agreement = _compare(Predictor(content).predict_tiles(checks), expected, name)
+    source = Source(weights, dataset, frozen, calibration, checks, config.seed)
+    judged = _judge(source, preprocessing, config.int8, run) if "int8" in names else {}
+    for step, name in enumerate(names, start=1):
+        made = judged.get(name)
+        tflite = made.tflite if made else to_tflite(frozen, name, calibration)
+        package = _pack(TfliteFile(tflite, preprocessing, name))
+        logits = Predictor(TfliteFile(tflite, preprocessing, name)).predict_tiles(checks)
         row = {
             "variant": name,
             "file": f"{name}.thimble",
             "package_bytes": len(package),
             "tflite_bytes": len(tflite),
             "sha256": hashlib.sha256(package).hexdigest(),
-            **agreement,
+            **_compare(logits, expected, name),
         }
-        run.progress(step, len(config.variant_names), **{f"package_bytes_{name}": len(package)})
+        if made:
+            row["dice_validation"] = made.dice
+        if made and name == "int8":
+            row |= {
+                "drop_validation": made.drop,
+                "float_layers": list(made.float_layers),
+                "tuned": made.tuned,
+            }
+        run.progress(step, len(names), **{f"package_bytes_{name}": len(package)})
         yield name, (row, package)
+
+
+def _judge(
+    source: Source, preprocessing: dict[str, Any], config: Int8Config, run: Run
+) -> dict[str, Int8Result]:
+    """Make float32 and int8, the two whose validation Dice is compared."""
+    judge = Judge(source.dataset, preprocessing, config.int8_check_images)
+    whole = to_tflite(source.frozen, "float32", source.calibration)
+    dice = judge.dice(whole)
+    return {
+        "float32": Int8Result(whole, dice, 0.0),
+        "int8": make_int8(source, judge, dice, config, run),
+    }
+
+
+def _pack(content: TfliteFile) -> bytes:
+    """Return the package of a file, which must decode to just that file."""
+    package = encode_tflite(content.data, content.preprocessing, content.name)
+    if decode(package) != content:
+        raise ThimbleError(
+            f"The package of {content.name} does not decode to the network that went in."
+        )
+    return package
+
+
+def _dice_figures(rows: list[dict[str, Any]], config: Int8Config) -> dict[str, float]:
+    """Return what validation says, and what was done to int8 for it."""
+    figures = {
+        f"dice_validation_{row['variant']}": row["dice_validation"]
+        for row in rows
+        if "dice_validation" in row
+    }
+    for row in rows:
+        if row["variant"] == "int8":
+            figures |= {
+                "int8_drop_validation": row["drop_validation"],
+                "int8_within_limit": float(row["drop_validation"] <= config.int8_max_drop),
+                "int8_layers_kept": float(len(row["float_layers"])),
+                "int8_tuned": float(row["tuned"]),
+            }
+    return figures
 
 
 def _compare(logits: np.ndarray, expected: np.ndarray, name: str) -> dict[str, float]:

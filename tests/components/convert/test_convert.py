@@ -14,7 +14,7 @@ from thimble.codec import TfliteFile, decode, encode_tflite
 from thimble.models import to_keras
 from thimble.prediction import open_model
 from thimble.records import load_dataset
-from thimble.stage import BadInput, ThimbleError, from_flat
+from thimble.stage import BadInput, ThimbleError, flat_fields, from_flat
 from thimble.variants import read_variants
 from thimble.weights import Weights
 
@@ -193,7 +193,7 @@ def test_patches_are_normalised_as_in_training(tiny_dataset: Path) -> None:
     ],
 )
 def test_config_refuses(arguments: dict[str, Any], words: str) -> None:
-    defaults = vars(ConvertConfig())
+    defaults = flat_fields(ConvertConfig)
     with pytest.raises(BadInput, match=words):
         from_flat(ConvertConfig, {**defaults, **arguments})
 
