@@ -18,10 +18,28 @@ from components.train.component import train
 from components.validate.component import validate
 from pipelines.settings import Settings, configured, pick
 
-__all__ = ["compress", "deep_compression", "deliver_alone", "deliver_compared"]
+__all__ = [
+    "COMPRESSION",
+    "DELIVERY",
+    "TRUNK",
+    "baseline_branch",
+    "compress",
+    "deep_compression",
+    "deliver_alone",
+    "deliver_compared",
+    "student_branch",
+    "teacher_branch",
+    "trunk",
+]
 
 DELIVERY = {"huffman": huffman, "convert": convert, "evaluate": evaluate, "benchmark": benchmark}
 COMPRESSION = {"prune": prune, "quantize": quantize}
+TRUNK = {
+    "ingest": ingest,
+    "validate": validate,
+    "train": train,
+    "baseline": pick(train, steps=800, learning_rate=5e-4),
+}
 
 
 class Delivered(NamedTuple):
@@ -87,6 +105,14 @@ def deep_compression(
     return deliver(quantized, dataset, branch, settings, baseline=baseline)
 
 
+def trunk(settings: Settings) -> tuple[Any, Any, Any]:
+    """Make the data set, check it and train the teacher; return the three."""
+    dataset = ingest(**settings["ingest"]).outputs["dataset"]
+    valid = validate(dataset=dataset, **settings["validate"])
+    teacher = train(dataset=dataset, branch="teacher", **settings["train"]).after(valid)
+    return dataset, valid, teacher.outputs["trained"]
+
+
 def baseline_branch(teacher: Any, dataset: Any, settings: Settings) -> Any:
     """Train the teacher on for as many steps as compression takes: equal budgets."""
     longer = train(
@@ -101,6 +127,16 @@ def baseline_branch(teacher: Any, dataset: Any, settings: Settings) -> Any:
         branch="baseline",
         **settings.hand_on(*DELIVERY),
     ).set_display_name("baseline")
+
+
+def teacher_branch(teacher: Any, shared: dict[str, Any], settings: Settings) -> Any:
+    """Compress the teacher."""
+    return deep_compression(
+        model=teacher,
+        branch="teacher",
+        **shared,
+        **settings.hand_on(*COMPRESSION, *DELIVERY),
+    ).set_display_name("teacher")
 
 
 def student_branch(teacher: Any, shared: dict[str, Any], settings: Settings) -> Any:
@@ -138,10 +174,7 @@ def control_branch(valid: Any, shared: dict[str, Any], settings: Settings) -> An
 
 @dsl.pipeline(name="compress")
 @configured(
-    ingest=ingest,
-    validate=validate,
-    train=train,
-    baseline=pick(train, steps=800, learning_rate=5e-4),
+    **TRUNK,
     **COMPRESSION,
     distill=distill,
     student_prune=prune,
@@ -153,21 +186,12 @@ def control_branch(valid: Any, shared: dict[str, Any], settings: Settings) -> An
 )
 def compress(settings: Settings):
     """Train a teacher, compress it and a student of it, and judge both against the teacher."""
-    dataset = ingest(**settings["ingest"]).outputs["dataset"]
-    valid = validate(dataset=dataset, **settings["validate"])
-    teacher = train(dataset=dataset, branch="teacher", **settings["train"]).after(valid)
-    teacher = teacher.outputs["trained"]
-
+    dataset, valid, teacher = trunk(settings)
     baseline = baseline_branch(teacher, dataset, settings)
     shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
     branches = {
         "baseline": baseline,
-        "teacher": deep_compression(
-            model=teacher,
-            branch="teacher",
-            **shared,
-            **settings.hand_on(*COMPRESSION, *DELIVERY),
-        ).set_display_name("teacher"),
+        "teacher": teacher_branch(teacher, shared, settings),
         "student": student_branch(teacher, shared, settings),
         "control": control_branch(valid, shared, settings),
     }

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import time
@@ -58,6 +59,15 @@ class StageFailed(ThimbleError):
 
 class CheckedCache(cache.LocalCache):
     """kfp's cache, which serves an output only while all the files that it had are there."""
+
+    def compute_key(self, component_name: str, *arguments: Any, **named: Any) -> str:
+        """Leave out the number that a pipeline gives to its second use of a stage.
+
+        The same stage with the same inputs is `comp-prune` in one pipeline and `comp-prune-2` in
+        another: they share its result.
+        """
+        name = re.sub(r"(-\d+)+$", "", component_name)
+        return str(super().compute_key(name, *arguments, **named))
 
     def put(self, key: str, outputs: dict[str, Any]) -> None:
         """Store the list of files first: an entry without one does not count."""

@@ -22,7 +22,7 @@ from thimble.artifact import read_json, write_atomically, write_json
 from thimble.metrics import expose
 from thimble.stage import BadInput, ThimbleError
 
-__all__ = ["Outcome", "run_pipeline"]
+__all__ = ["Outcome", "describe", "run_in", "run_pipeline"]
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -70,13 +70,30 @@ def run_pipeline(
     Raises:
         BadInput: If the folder cannot be used.
     """
-    description = {
+    with open_run(run_folder, describe(pipeline, arguments)) as folder:
+        return run_in(folder, pipeline, arguments, progress, interpreters)
+
+
+def describe(pipeline: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run folder remembers of a run."""
+    return {
         "pipeline": pipeline.name,
         "dataset": str(arguments.get("ingest_kind", "")),
         "parameters": dict(arguments),
     }
+
+
+def run_in(
+    folder: RunFolder,
+    pipeline: Any,
+    arguments: Mapping[str, Any],
+    progress: Progress,
+    interpreters: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run a pipeline in a run folder that is open; arguments and result as in `run_pipeline`."""
+    description = describe(pipeline, arguments)
     began = time.monotonic()
-    with open_run(run_folder, description) as folder, Watcher() as watcher:
+    with Watcher() as watcher:
         plan = plan_tasks(pipeline.pipeline_spec)
         engine = Engine(folder, plan, watcher, progress, interpreters or {})
         progress.start(len(plan))

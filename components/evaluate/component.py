@@ -13,6 +13,7 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
     baseline: dsl.Input[dsl.Artifact] = None,
     branch: str = "teacher",
+    split: str = "test",
     threads: int = 2,
     overlap: int = 32,
     bootstrap_resamples: int = 10000,
@@ -20,13 +21,13 @@ def evaluate(
     headline: str = "float32",
     seed: int = 1,
 ) -> None:
-    """Score every variant on the test split and compare it with the baseline, image by image."""
+    """Score every variant on a split and compare it with the baseline, image by image."""
     from components.evaluate.evaluate import EvaluateConfig, evaluate_variants
     from thimble.artifact import finish
     from thimble.stage import start
 
     given = dict(
-        branch=branch, threads=threads, overlap=overlap, headline=headline, seed=seed,
+        branch=branch, split=split, threads=threads, overlap=overlap, headline=headline, seed=seed,
         bootstrap_resamples=bootstrap_resamples, overlay_count=overlay_count,
     )  # fmt: skip
     paths = (converted.path, dataset.path, baseline.path if baseline else None)

@@ -1,4 +1,4 @@
-"""The only scorer of the test split: every variant, as decoded from the package that ships."""
+"""The only scorer of packages: every variant, as decoded from the file that ships."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -32,12 +32,33 @@ from thimble.stage import BadInput, Run, require
 from thimble.variants import read_package, read_variants
 from thimble.weights import Weights, figures_of
 
-__all__ = ["EvaluateConfig", "evaluate_variants"]
+__all__ = ["EvaluateConfig", "ShownConfig", "evaluate_variants"]
 
 # The variant of the baseline that all others are compared with.
 REFERENCE = "float32"
+SPLITS = ("test", "validation")
 
 Write = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class ShownConfig:
+    """Which images the report shows.
+
+    Attributes:
+        overlay_count: Images that the report shows, at most.
+        headline: The variant whose images are chosen and shown; float32 if it was not made.
+    """
+
+    overlay_count: int = 6
+    headline: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        count = self.overlay_count
+        require(count >= 1, "overlay_count must be >= 1", overlay_count=count)
+        known = f"headline must be one of {', '.join(VARIANTS)}"
+        require(self.headline in VARIANTS, known, headline=self.headline)
 
 
 @dataclass(frozen=True)
@@ -46,31 +67,30 @@ class EvaluateConfig:
 
     Attributes:
         branch: Name of the branch in the report.
+        split: test; validation while a search still chooses, so that test is scored once.
         threads: Threads of the interpreter.
         overlap: Pixels that neighbouring tiles share at least.
         bootstrap_resamples: Samples of the paired bootstrap.
-        overlay_count: Images that the report shows, at most.
-        headline: The variant whose images are chosen and shown; float32 if it was not made.
         seed: Of the bootstrap.
+        shown: Which images the report shows.
     """
 
     branch: str = "teacher"
+    split: str = "test"
     threads: int = 2
     overlap: int = 32
     bootstrap_resamples: int = 10_000
-    overlay_count: int = 6
-    headline: str = "float32"
     seed: int = 1
+    shown: ShownConfig = field(default_factory=ShownConfig)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        require(self.split in SPLITS, f"split must be {' or '.join(SPLITS)}", split=self.split)
         require(self.threads >= 1, "threads must be >= 1", threads=self.threads)
         require(self.overlap >= 0, "overlap must be >= 0", overlap=self.overlap)
         require(self.seed >= 0, "seed must be >= 0", seed=self.seed)
-        for name in ("bootstrap_resamples", "overlay_count"):
-            require(getattr(self, name) >= 1, f"{name} must be >= 1", **{name: getattr(self, name)})
-        known = f"headline must be one of {', '.join(VARIANTS)}"
-        require(self.headline in VARIANTS, known, headline=self.headline)
+        resamples = self.bootstrap_resamples
+        require(resamples >= 1, "bootstrap_resamples must be >= 1", bootstrap_resamples=resamples)
 
 
 @dataclass(frozen=True)
@@ -101,11 +121,11 @@ def evaluate_variants(
     config: EvaluateConfig,
     run: Run,
 ) -> tuple[Write, dict[str, float]]:
-    """Predict and score every test image with every variant.
+    """Predict and score every image of the split with every variant.
 
     Args:
         converted_path: The artifact of convert.
-        dataset_path: A Dataset artifact; its test split is scored on original images.
+        dataset_path: A Dataset artifact; its original images of the split are scored.
         baseline_path: The evaluation of the baseline on the same images, if this is not it.
         config: How to predict, compare and show.
         run: The run handle; masks are kept in its checkpoint, so that a restart goes on.
@@ -115,7 +135,7 @@ def evaluate_variants(
         figures `<what>_<variant>`.
 
     Raises:
-        BadInput: A package is corrupt or does not fit the dataset, there is no test image, or the
+        BadInput: A package is corrupt or does not fit the dataset, the split has no image, or the
             baseline was scored on other images.
     """
     folder, dataset = Path(converted_path), load_dataset(dataset_path)
@@ -125,20 +145,21 @@ def evaluate_variants(
     baseline = _read_baseline(baseline_path)
     scores = _score(networks, dataset, config, run)
     variants = {name: _summarise(scores[name], rows[name], baseline, config) for name in rows}
-    headline = config.headline if config.headline in rows else next(iter(rows))
+    headline = config.shown.headline if config.shown.headline in rows else next(iter(rows))
     evaluation = {
         "branch": config.branch,
+        "split": config.split,
         "variants": variants,
         "variant_order": list(rows),
         "headline": headline,
         "preprocessing": networks[headline].preprocessing,
-        "cases": _cases(headline, scores[headline], baseline, config.overlay_count),
+        "cases": _cases(headline, scores[headline], baseline, config.shown.overlay_count),
         **_origin(folder, dataset),
     }
 
     def write(target: Path) -> None:
         shutil.copytree(run.checkpoint / "masks", target / "masks")
-        _write_overlays(target, dataset, evaluation["cases"], baseline)
+        _write_overlays(target, dataset, evaluation, baseline)
         write_json(target / "evaluation.json", evaluation)
 
     return write, _figures(evaluation)
@@ -182,13 +203,13 @@ def _score(
     """Score all variants image by image."""
     classes = len(dataset.classes)
     scores = {name: Scores(np.zeros((classes, 3), np.int64)) for name in networks}
-    total = int(dataset.spec["counts"].get("test", {}).get("images", 0))
+    total = int(dataset.spec["counts"].get(config.split, {}).get("images", 0))
     if not total:
         raise BadInput(
-            f"{dataset.folder} has no image in the split 'test'. "
-            "Ingest it with a larger test share."
+            f"{dataset.folder} has no image in the split {config.split!r}. "
+            f"Ingest it with a larger {config.split} share."
         )
-    for step, record in enumerate(read_records(dataset, "test"), start=1):
+    for step, record in enumerate(read_records(dataset, config.split), start=1):
         for name, network in networks.items():
             file = run.checkpoint / _mask_file(name, record.id)
             mask = _predict(network, record, file, config.overlap)
@@ -238,7 +259,7 @@ def _difference(
     if set(scores) != set(baseline.dice):
         odd = sorted(set(scores) ^ set(baseline.dice))
         raise BadInput(
-            f"{baseline.folder} must be scored on the same test images. Received: {len(odd)} "
+            f"{baseline.folder} must be scored on the same images. Received: {len(odd)} "
             f"images in only one of the two, such as {odd[0]!r}. Evaluate it on this dataset."
         )
     names = sorted(scores)
@@ -288,11 +309,11 @@ def _origin(folder: Path, dataset: Dataset) -> dict[str, Any]:
 
 
 def _write_overlays(
-    folder: Path, dataset: Dataset, cases: list[dict[str, Any]], baseline: Baseline | None
+    folder: Path, dataset: Dataset, evaluation: Mapping[str, Any], baseline: Baseline | None
 ) -> None:
     """Write scan, truth and the baseline's mask of the chosen images."""
-    chosen = {case["id"]: case for case in cases}
-    for record in read_records(dataset, "test"):
+    chosen = {case["id"]: case for case in evaluation["cases"]}
+    for record in read_records(dataset, evaluation["split"]):
         if record.id in chosen:
             case = chosen[record.id]
             write_scan(folder / case["scan"], record.image)

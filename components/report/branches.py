@@ -101,6 +101,12 @@ def load_branches(inputs: Mapping[str, str | Path | None]) -> Branches:
                 f"{folder}/evaluation.json is no evaluation: it has no {', '.join(missing)}. "
                 "Expected the output of the evaluate stage; run it again."
             )
+        split = evaluation.get("split", "test")
+        if split != "test":
+            raise BadInput(
+                f"{folder}/evaluation.json is scored on {split}. Expected test, as the report "
+                "says. Evaluate with split=test."
+            )
         timings = inputs.get(f"{name}_benchmark")
         benchmark = read_json(Path(timings) / "benchmark.json") if timings else {}
         branches[name] = Branch(name, Path(folder), evaluation, benchmark)

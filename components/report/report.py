@@ -16,6 +16,7 @@ from components.report.gates import FEW_IMAGES, Candidate, GateConfig, judge_all
 from components.report.latency_chart import latency_chart
 from components.report.overlays import cases
 from components.report.package_charts import SYMBOLS, differences_chart, tradeoff_chart
+from components.report.search import read_trials, searched
 from components.report.stage_charts import quality_chart, size_chart
 from components.report.steps import steps
 from thimble.artifact import read_json, write_json
@@ -45,10 +46,20 @@ class ProvenanceConfig:
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Gates and provenance."""
+    """Gates, provenance and the search before.
+
+    Attributes:
+        trials: The trials of a search as JSON, which `thimble run --max-dice-drop` fills in; empty
+            if there was none.
+    """
 
     gate: GateConfig = field(default_factory=GateConfig)
     provenance: ProvenanceConfig = field(default_factory=ProvenanceConfig)
+    trials: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that the trials can be shown."""
+        read_trials(self.trials)
 
 
 def build_report(
@@ -134,6 +145,7 @@ def _render(
         several=len(branches["baseline"].evaluation["classes"]) > 2,
         few=gated.figures["images"] < FEW_IMAGES,
         comparison=story.comparison(branches, gated.variant),
+        search=searched(read_trials(config.trials)),
         **_sections(branches, candidates, gated, config.gate),
     )
 

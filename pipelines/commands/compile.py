@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "compress.yaml"
     metavar="FILE",
     help="Where the YAML goes.",
 )
-@click.option("--golden", is_flag=True, help="Write the copy that the tests compare with.")
+@click.option("--golden", is_flag=True, help="Write the copies that the tests compare with.")
 def compile_(out: Path, golden: bool) -> None:
     """Compile the pipeline to Kubeflow's YAML.
 
@@ -30,6 +30,11 @@ def compile_(out: Path, golden: bool) -> None:
     path = GOLDEN if golden else out
     compile_pipeline(path)
     click.echo(f"wrote {path}")
+    if golden:
+        from pipelines.katib import EXPERIMENT, write_experiment
+
+        write_experiment(EXPERIMENT)
+        click.echo(f"wrote {EXPERIMENT}")
 
 
 def compile_pipeline(path: Path) -> None:

@@ -1,5 +1,6 @@
 """`thimble run`: scans in, report and packages out."""
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,23 @@ PARAMS = Path(__file__).resolve().parents[1] / "params"
     metavar="TASK.FIELD=VALUE",
     help="Change a parameter; `all.FIELD=VALUE` for every task that has it.",
 )
+@click.option(
+    "--max-dice-drop",
+    type=float,
+    metavar="DROP",
+    help="Search: the smallest package whose validation Dice drops by no more than this, such as"
+    " 0.005, from the uncompressed baseline.",
+)
+@click.option("--max-bytes", type=int, metavar="N", help="Search: no package above N bytes.")
+@click.option(
+    "--max-p90-ms",
+    type=float,
+    metavar="T",
+    help="Search: no p90 above T milliseconds a tile, on this machine and one thread.",
+)
+@click.option(
+    "--trials", type=int, metavar="N", help="Search: how many choices to try.  [default: 12]"
+)
 @click.pass_context
 def run(
     context: click.Context,
@@ -55,27 +73,32 @@ def run(
     out: Path | None,
     runner: str,
     changes: tuple[str, ...],
+    **search: Any,
 ) -> None:
     """Run the whole pipeline: ingest, train, compress, evaluate, report.
 
     A run that was stopped, killed or changed continues with the same command: only what is not
     done yet, or depends on a change, runs again.
 
+    With --max-dice-drop it first searches width, sparsity, codebook and precision on the
+    validation split, then runs once with the smallest package inside the budget.
+
     \b
     Examples:
       thimble run
       thimble run --params isbi2012 --data scans/isbi2012 --out runs/first
       thimble run --params my.yaml --data scans --set prune.sparsity=0.95 --set all.seed=2
+      thimble run --params my.yaml --data scans --max-dice-drop 0.005 --max-bytes 40000
     """
     if runner == "docker":
         raise BadInput("--runner docker is not available yet. Use --runner local.")
-    path = _parameter_file(params)
+    path = parameter_file(params)
     folder = out or Path("runs") / path.stem
-    code = _run(path, data, folder, changes)
-    context.exit(code)
+    given = {name: value for name, value in search.items() if value is not None}
+    context.exit(_run(path, data, folder, changes, given))
 
 
-def _parameter_file(params: str) -> Path:
+def parameter_file(params: str) -> Path:
     """Return the file that --params means."""
     known = sorted(path.stem for path in PARAMS.glob("*.yaml"))
     if params in known:
@@ -87,18 +110,34 @@ def _parameter_file(params: str) -> Path:
     return Path(params)
 
 
-def _run(path: Path, data: Path | None, folder: Path, changes: tuple[str, ...]) -> int:
-    """Run the pipeline, show it, and return the exit code."""
+def _run(
+    path: Path, data: Path | None, folder: Path, changes: tuple[str, ...], search: dict[str, Any]
+) -> int:
+    """Run the pipeline, after a search if there is a budget; show it; return the exit code."""
     from rich.console import Console
 
+    from pipelines.closure import apply_tags
     from pipelines.parameters import load_parameters, override
     from pipelines.progress import choose_progress
     from pipelines.summary import show_outcome
 
     parameters = override(load_parameters(path), changes)
+    group = parameters.pop("search", {})
     console = Console(file=sys.stdout, highlight=False)
-    with console.status("checking parameters"):
-        arguments, compress = _prepare(parameters, data, folder)
+
+    if search:
+        budget, group = _budget(search, group)
+    with console.status("reading the stages"):
+        apply_tags()  # before the components are imported, which happens with the pipeline
+    if search:
+        from pipelines.commands.search import SearchCommand
+
+        ready = functools.partial(prepare, data=data, folder=folder)
+        command = SearchCommand(parameters, group, budget, folder, ready)
+        arguments, compress = command.run(console)
+    else:
+        with console.status("checking parameters"):
+            arguments, compress = prepare(parameters, data, folder)
     from pipelines.local import run_pipeline
 
     outcome = run_pipeline(compress, arguments, folder, choose_progress(console))
@@ -107,13 +146,29 @@ def _run(path: Path, data: Path | None, folder: Path, changes: tuple[str, ...]) 
     return int(outcome.exit_code)
 
 
-def _prepare(
+def _budget(search: dict[str, Any], group: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return the budget that the options name, and the group `search` with its trials."""
+    from pipelines.budget import Budget
+
+    if "max_dice_drop" not in search:
+        option = f"--{next(iter(search)).replace('_', '-')}"
+        raise BadInput(f"{option} belongs to a search. Expected --max-dice-drop beside it.")
+    for name in ("max_bytes", "max_p90_ms"):
+        value = search.get(name, 1)
+        if value <= 0:
+            option = name.replace("_", "-")
+            raise BadInput(f"--{option} must be > 0. Received: {value:g}. Leave it out: no limit.")
+    trials = {"trials": search.pop("trials")} if "trials" in search else {}
+    return Budget(**search), {**group, **trials}
+
+
+def prepare(
     parameters: dict[str, dict[str, Any]], data: Path | None, folder: Path
 ) -> tuple[dict[str, Any], Any]:
-    """Check all parameters before anything runs; return the arguments and the pipeline."""
-    from pipelines.closure import apply_tags
+    """Check all parameters before anything runs; return the arguments and the pipeline.
 
-    apply_tags()  # before the components are imported, which happens with the pipeline
+    `apply_tags` comes before: this imports the components.
+    """
     from pipelines.compress import compress
     from pipelines.parameters import equal_budgets, flat_arguments
 
@@ -127,6 +182,9 @@ def _prepare(
     for task, fields in given.items():
         parameters[task] = {**fields, **parameters.get(task, {})}
     arguments = flat_arguments(equal_budgets(parameters, groups), groups)
+    split = arguments["evaluate_split"]
+    if split != "test":
+        raise BadInput(f"evaluate.split must be test: a report is about test. Received: {split}.")
     _check(arguments, groups, folder)
     return arguments, compress
 

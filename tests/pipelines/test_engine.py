@@ -3,6 +3,7 @@
 import inspect
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kfp import dsl
@@ -96,3 +97,17 @@ def test_progress_is_read_line_by_line(tmp_path: Path) -> None:
         file.flush()
         assert reader.read() == {"step": 3}
     assert reader.read() == {"step": 3}
+
+
+def test_the_number_of_a_stage_in_its_pipeline_does_not_count(tmp_path: Path) -> None:
+    """The second use of a stage is `comp-prune-2` here and may be `comp-prune` elsewhere."""
+    cache = CheckedCache(str(tmp_path))
+
+    def key(name: str, **arguments: Any) -> str:
+        return cache.compute_key(
+            component_name=name, image="i", full_command=["c"], arguments=arguments
+        )
+
+    assert key("comp-prune-2", steps=1) == key("comp-prune", steps=1)
+    assert key("comp-prune-2", steps=1) != key("comp-prune", steps=2)
+    assert key("comp-prune") != key("comp-quantize")

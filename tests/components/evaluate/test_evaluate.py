@@ -16,7 +16,7 @@ from thimble.models import to_keras
 from thimble.preprocessing import normalize
 from thimble.records import load_dataset, read_records
 from thimble.scoring import bootstrap_difference, confusion, foreground_dice, hausdorff95
-from thimble.stage import BadInput, from_flat, start
+from thimble.stage import BadInput, flat_fields, flatten, from_flat, start
 from thimble.tiling import predict_tiled
 from thimble.weights import Weights
 
@@ -27,7 +27,7 @@ def evaluate(
     folder: Path, converted: Path, dataset: Path, baseline: Path | None = None, **arguments: Any
 ) -> Path:
     """Run the stage as its component does."""
-    given = vars(EvaluateConfig(overlap=8, bootstrap_resamples=200)) | arguments
+    given = flat_fields(EvaluateConfig) | {"overlap": 8, "bootstrap_resamples": 200} | arguments
     with start("evaluate", EvaluateConfig, given, inputs=(converted, dataset)) as run:
         write, figures = evaluate_variants(converted, dataset, baseline, run.config, run)
         finish(run, write, folder, figures, previous=converted)
@@ -152,7 +152,7 @@ def test_interrupted_run_goes_on(
 ) -> None:
     monkeypatch.setenv("THIMBLE_CHECKPOINTS", str(tmp_path / "checkpoints"))
     config = EvaluateConfig(overlap=8, bootstrap_resamples=10)
-    given = vars(config)
+    given = flatten(config)
     with start("evaluate", EvaluateConfig, given, inputs=(tiny_converted,)) as run:
         evaluate_variants(tiny_converted, tiny_dataset, None, config, run)
         left = run.checkpoint
@@ -161,6 +161,23 @@ def test_interrupted_run_goes_on(
         assert run.checkpoint == left
         _, figures = evaluate_variants(tiny_converted, tiny_dataset, None, config, run)
     assert "dice_int8" in figures
+
+
+def test_validation_is_scored_on_its_own_images(
+    tmp_path: Path, tiny_converted: Path, tiny_dataset: Path, baseline: Path
+) -> None:
+    folder = evaluate(tmp_path / "e", tiny_converted, tiny_dataset, split="validation")
+    evaluation = read_json(folder / "evaluation.json")
+    names = {record.id for record in read_records(load_dataset(tiny_dataset), "validation")}
+    scores = evaluation["variants"]["float32"]["dice_per_image"]
+    assert evaluation["split"] == "validation"
+    assert set(scores) == names
+    assert not names & {case["id"] for case in read_json(baseline / "evaluation.json")["cases"]}
+    assert {case["id"] for case in evaluation["cases"]} <= names
+    assert all((folder / case["scan"]).is_file() for case in evaluation["cases"])
+    with pytest.raises(BadInput, match="must be scored on the same images"):
+        arguments = {"baseline": baseline, "split": "validation"}
+        evaluate(tmp_path / "f", tiny_converted, tiny_dataset, **arguments)
 
 
 def test_headline_that_was_not_made(
@@ -239,6 +256,7 @@ def test_damaged_package(tmp_path: Path, tiny_converted: Path, tiny_dataset: Pat
     ("arguments", "words"),
     [
         ({"headline": "int4"}, "headline must be one of float32, float16, dynamic, int8"),
+        ({"split": "train"}, "split must be test or validation. Received: split='train'"),
         ({"threads": 0}, "threads must be >= 1"),
         ({"overlap": -1}, "overlap must be >= 0"),
         ({"bootstrap_resamples": 0}, "bootstrap_resamples must be >= 1"),
@@ -248,7 +266,7 @@ def test_damaged_package(tmp_path: Path, tiny_converted: Path, tiny_dataset: Pat
 )
 def test_config_refuses(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        from_flat(EvaluateConfig, vars(EvaluateConfig()) | arguments)
+        from_flat(EvaluateConfig, flat_fields(EvaluateConfig) | arguments)
 
 
 def test_overlap_must_fit_the_tile(

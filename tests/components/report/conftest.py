@@ -1,5 +1,6 @@
 """Evaluations and benchmarks of a made-up run on phantom scans (no real ones)."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,21 @@ def make_run(
     return inputs
 
 
+def make_trials() -> dict[str, Any]:
+    """Return a search of three trials: over the budget, inside it, failed."""
+    choice = {"sparsity": 0.92, "codebook_size": 16}
+    measured = {"variant": "int8", "package_bytes": 31_204, "dice": 0.7971, "p90_ms": 1.5}
+    trials = [
+        {"number": 1, "branch": "student", "width": 4, **choice, **measured}
+        | {"dice_drop": 0.0071, "binds": ["max_dice_drop"]},
+        {"number": 2, "branch": "teacher", "width": 16, **choice, **measured}
+        | {"dice_drop": -0.0012, "binds": []},
+        {"number": 3, "branch": "teacher", "width": 16, **choice, "binds": ["failed"]},
+    ]
+    budget = {"max_dice_drop": 0.005, "max_bytes": 40_000, "max_p90_ms": 0.0}
+    return {"budget": budget, "best": 2, "trials": trials}
+
+
 def render(inputs: dict[str, str | None], out: Path, **arguments: Any) -> dict[str, float]:
     """Write report.html and verdict.json into a folder as the stage does; return its figures."""
     flat = flat_fields(ReportConfig) | arguments
@@ -292,6 +308,12 @@ def make_run_fixture() -> Callable[..., dict[str, str | None]]:
 @pytest.fixture(scope="session", name="render")
 def render_fixture() -> Callable[..., dict[str, float]]:
     return render
+
+
+@pytest.fixture
+def trials() -> dict[str, Any]:
+    """The trials of a made-up search."""
+    return make_trials()
 
 
 @pytest.fixture(scope="session")
@@ -313,5 +335,6 @@ def page(tmp_path_factory: pytest.TempPathFactory, full_run: dict[str, str | Non
         pipeline="compress",
         run_name="demo",
         commit="3f9c1e2",
+        trials=json.dumps(make_trials()),
     )
     return out / "report.html"

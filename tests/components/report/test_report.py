@@ -230,3 +230,11 @@ def test_component(full_run: Inputs, tmp_path: Path) -> None:
         read_json(tmp_path / "verdict" / "history.json")[-1]["config"]["gate_branch"] == "teacher"
     )
     assert metrics.metadata["passed"] == 1.0
+
+
+def test_scores_of_another_split_are_refused(tmp_path: Path, make_run: MakeRun) -> None:
+    inputs = make_run(tmp_path, branches=("baseline", "teacher"))
+    path = Path(str(inputs["teacher_evaluation"])) / "evaluation.json"
+    write_json(path, read_json(path) | {"split": "validation"})
+    with pytest.raises(BadInput, match="is scored on validation. Expected test"):
+        load_branches(inputs)
