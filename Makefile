@@ -2,14 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-codec bench-lenet fuzz golden reference lock clean
+.PHONY: help setup demo test check format bench bench-codec bench-lenet bench-quality fuzz golden reference lock clean
 export PYTHON
 
 BIN := .venv/bin
 PARAMS ?= pipelines/params/demo.yaml
 
 help:  ## Print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup:  ## Make .venv from the locks (instant when nothing changed)
 	@images/development/setup.sh
@@ -34,6 +34,9 @@ bench-codec: setup  ## Measure the entropy coder beside others, write docs/refer
 
 bench-lenet: setup  ## Remake docs/reference/lenet.md from MNIST (ARGS="--data FOLDER")
 	@benchmarks/lenet/run.sh $(ARGS)
+
+bench-quality: setup  ## Remake docs/reference/quality.md, hours long (ARGS="--data FOLDER")
+	@benchmarks/quality/run.sh $(ARGS)
 
 fuzz: setup  ## Fuzz the package decoder for ten minutes (FUZZ_SECONDS=, FUZZ_SEED=)
 	@tests/fuzz/run.sh

@@ -6,7 +6,7 @@ Every step is the one of its stage, so that the bytes and the Dice are those of 
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import zstandard
 
+from benchmarks.quality.nncodec import PREFIX, through_nncodec
 from components.convert.convert import ConvertConfig, convert_package
 from components.evaluate.evaluate import EvaluateConfig
 from components.quantize.folding import fold_batch_norm
@@ -26,7 +27,15 @@ from thimble.stage import Run, ThimbleError
 from thimble.variants import read_tflite
 from thimble.weights import Weights
 
-__all__ = ["Network", "convert", "pack", "score", "sha256", "sizes", "without_normalization"]
+__all__ = [
+    "Network",
+    "convert",
+    "deliver",
+    "pack",
+    "score",
+    "sha256",
+    "without_normalization",
+]
 
 ZSTD_LEVEL = 19
 
@@ -79,13 +88,38 @@ def convert(package: bytes, dataset: Dataset, variants: Iterable[str]) -> dict[s
         target.mkdir()
         (source / "model.thimble").write_bytes(package)
         write_json(source / "layers.json", inspect(package)["tensors"])
-        write, _ = convert_package(source, dataset.folder, config, Run("convert", config, "", source))
+        write, _ = convert_package(
+            source, dataset.folder, config, Run("convert", config, "", source)
+        )
         write(target)
         files = {name: target / f"{name}.thimble" for name in config.variant_names}
         return {name: Network(read_tflite(file), file.read_bytes()) for name, file in files.items()}
 
 
-def sizes(network: Network) -> dict[str, Any]:
+def deliver(
+    weights: Weights, package: bytes, dataset: Dataset, names: Iterable[str]
+) -> Iterator[tuple[str, dict[str, Any], TfliteFile]]:
+    """Yield what a network is delivered as: name, bytes in every form, the decoded TFLite file.
+
+    Args:
+        weights: From `without_normalization`.
+        package: Of these weights.
+        dataset: For `convert`.
+        names: TFLite variants, or `nncodec<QP>`.
+    """
+    names = list(names)
+    variants = [name for name in names if not name.startswith(PREFIX)]
+    for name, network in convert(package, dataset, variants).items():
+        yield name, _sizes(network), network.content
+    for name in names:
+        if name.startswith(PREFIX):
+            size, decoded = through_nncodec(weights, int(name.removeprefix(PREFIX)))
+            content = convert(pack(decoded), dataset, ["float32"])["float32"].content
+            row = {"tflite_sha256": sha256(content.data), "tflite_bytes": len(content.data)}
+            yield name, {**row, "nncodec_bytes": size}, content
+
+
+def _sizes(network: Network) -> dict[str, Any]:
     """Return SHA-256 and bytes of a network in every form in which it could be downloaded."""
     data = network.content.data
     return {

@@ -8,6 +8,9 @@ __all__ = ["BASELINE", "Kind", "kind_of"]
 BASELINE = "baseline"
 BOTH = ("float32", "int8")
 FLOAT32 = ("float32",)
+# NNCodec's quantization parameters, without and after fine-tuning.
+BASELINE_QPS = ("nncodec-28", "nncodec-20")
+PRUNED_QPS = ("nncodec-28", "nncodec-20")
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,8 @@ class Kind:
 
     Attributes:
         arm: Its name.
-        networks: TFLite variants that are made and scored; none: a step on the way to others.
+        networks: What is made and scored: TFLite variants, and float32 variants of what NNCodec
+            decodes to, `nncodec<QP>`. None: a step on the way to others.
         curve: Whether its packages are points of our curve.
     """
 
@@ -28,16 +32,17 @@ class Kind:
 # The first pattern that matches a whole name decides.
 KINDS = (
     (r"teacher", Kind("step", ())),
-    (BASELINE, Kind("baseline", BOTH)),
+    (BASELINE, Kind("baseline", (*BOTH, *BASELINE_QPS))),
     (r"narrow-\d+", Kind("narrow", BOTH)),
     (r"student-\d+", Kind("step", ())),
     (r"student-\d+-whole", Kind("whole student", BOTH)),
     (r"student-\d+-pruned", Kind("step", ())),
     (r"student-\d+-small", Kind("student", BOTH, curve=True)),
-    (r"teacher-\d+-pruned", Kind("pruned", FLOAT32)),
+    (r"teacher-\d+-pruned", Kind("pruned", (*FLOAT32, *PRUNED_QPS))),
     (r"teacher-\d+-plain", Kind("plain k-means", FLOAT32)),
-    (r"teacher-\d+", Kind("teacher", BOTH, curve=True)),
-    (r"(magnitude|surgery)-\d+", Kind("pruned", FLOAT32)),
+    (r"teacher-\d+(-r\d+)?", Kind("teacher", BOTH, curve=True)),
+    (r"magnitude-\d+", Kind("magnitude", FLOAT32)),
+    (r"surgery-\d+", Kind("pruned", FLOAT32)),
     (r"channels-\d+", Kind("channels", FLOAT32)),
 )
 

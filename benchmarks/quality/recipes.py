@@ -8,6 +8,17 @@ __all__ = ["RECIPES", "TEACHER_WIDTH", "Cell", "Recipe", "cells_of"]
 TEACHER_WIDTH = 16
 NARROW = (4, 2, 8, 6, 12)
 STUDENTS = (4, 2, 8)
+# What a bit is worth, gentle to rough; the number in a name is in 1e-5.
+RATES = {
+    "teacher-95": 3e-5,
+    "teacher-95-r30": 3e-4,
+    "teacher-95-r300": 3e-3,
+    "teacher-95-r3000": 3e-2,
+}
+# Per cent of the work that is cut out.
+CHANNELS = 55
+STUDENT_SPARSITY = 0.7
+STUDENT_RATE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,50 @@ def _uncompressed(recipe: Recipe) -> list[Cell]:
     return cells
 
 
+def _teachers(recipe: Recipe) -> list[Cell]:
+    """Return the teacher pruned, quantized at several prices of a bit, and what that is held to."""
+    share = (recipe.total - recipe.teach) // 5
+    prune = {"steps": 4 * share, "evaluate_every": 2 * share, "allocation": "fisher"}
+    surgery = {**prune, "method": "surgery", "sparsity": 0.95}
+    quantize = {"steps": share, "evaluate_every": share // 2, "codebook_size": 32}
+    pruned = "teacher-95-pruned"
+    cells = [
+        Cell(pruned, "prune", surgery, "teacher"),
+        Cell("magnitude-95", "prune", {**prune, "sparsity": 0.95}, "teacher"),
+        Cell("teacher-95-plain", "quantize", quantize | {"codebook_size": 16}, pruned),
+    ]
+    for name, rate_weight in RATES.items():
+        cells.append(Cell(name, "quantize", {**quantize, "rate_weight": rate_weight}, pruned))
+    cut = {**prune, "method": "channels", "sparsity": CHANNELS / 100, "steps": 5 * share}
+    cells.append(Cell(f"channels-{CHANNELS}", "prune", cut, "teacher"))
+    return cells
+
+
+def _students(recipe: Recipe) -> list[Cell]:
+    """Return the students, compressed, and trained on for as many steps without."""
+    prune, quantize = recipe.total // 6, recipe.total // 10
+    distill = recipe.total - prune - quantize
+    cells = []
+    for width in STUDENTS:
+        name = f"student-{width}"
+        thin = {
+            "steps": prune,
+            "method": "surgery",
+            "allocation": "fisher",
+            "sparsity": STUDENT_SPARSITY,
+        }
+        share = {"steps": quantize, "codebook_size": 32, "rate_weight": STUDENT_RATE}
+        whole = {"steps": prune + quantize, "learning_rate": 5e-4}
+        cells += [
+            Cell(name, "distill", {"base_width": width, "steps": distill}, "teacher"),
+            Cell(f"{name}-pruned", "prune", thin, name),
+            Cell(f"{name}-small", "quantize", share, f"{name}-pruned"),
+            Cell(f"{name}-whole", "train", whole, name),
+        ]
+    return cells
+
+
 def cells_of(recipe: Recipe) -> dict[str, Cell]:
     """Return the cells of a recipe by name; each comes after the one that it takes."""
-    return {cell.name: cell for cell in _uncompressed(recipe)}
+    cells = [*_uncompressed(recipe), *_teachers(recipe), *_students(recipe)]
+    return {cell.name: cell for cell in cells}

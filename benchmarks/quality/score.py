@@ -1,8 +1,8 @@
 """Scores what the cells deliver: the bytes of every file, and the Dice of what it decodes to.
 
-`python -m benchmarks.quality.score --dataset nuclei --seeds 1,2,3` scores all cells that are there
-and were not scored before, on the test split. A network is scored there once: if its cell was
-trained again afterwards, it is refused. `--split validation` is for tuning.
+`python -m benchmarks.quality.score --dataset nuclei --seeds 1,2,3` scores all cells of the recipe
+that are there and were not scored before, on the test split. A network is scored there once: if its
+cell was trained again afterwards, it is refused. `--split validation` is for tuning.
 """
 
 import argparse
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.kinds import kind_of
-from benchmarks.quality.recipes import RECIPES
-from benchmarks.quality.scores import is_trained, read_scores, write_scores
-from benchmarks.quality.setting import ROOT, RUNS, commit
+from benchmarks.quality.recipes import RECIPES, cells_of
+from benchmarks.quality.scores import is_trained, network_digest, read_scores, write_scores
+from benchmarks.quality.setting import ROOT, RUNS, commit, machine
 from thimble.records import load_dataset
 from thimble.stage import BadInput, ThimbleError
 from thimble.weights import figures_of, load_weights
@@ -24,6 +24,7 @@ from thimble.weights import figures_of, load_weights
 __all__ = ["score_cell"]
 
 Scores = dict[str, Any]
+FORMS = {".thimble": "thimble_bytes", "zstd": "zstd_bytes", "NNCodec": "nncodec_bytes"}
 
 
 def score_cell(cell: Path, dataset_folder: Path, split: str, variants: tuple[str, ...]) -> Scores:
@@ -33,18 +34,17 @@ def score_cell(cell: Path, dataset_folder: Path, split: str, variants: tuple[str
         cell: Model artifact.
         dataset_folder: Dataset artifact.
         split: validation or test.
-        variants: TFLite variants to make.
+        variants: Names as in `kinds.Kind.networks`.
 
     Returns:
         `network` (digest), `package` (SHA-256), `package_bytes`, `parameters`, `float32_bytes`,
-        `commit`, and `networks`: by variant the bytes as TFLite file, in `.thimble` and in zstd -19
-        (each checked to give back the file), and the Dice.
+        `commit`, `machine`, and `networks`: by variant the Dice, and the bytes as TFLite file, in
+        `.thimble` and zstd -19 (each checked to give back the file) or in NNCodec.
 
     Raises:
         BadInput: If another network of this cell was scored on the test split.
     """
     from benchmarks.quality import delivery
-    from benchmarks.quality.scores import network_digest
 
     old = read_scores(cell, split) or {"package": "", "networks": {}}
     weights = delivery.without_normalization(load_weights(cell))
@@ -53,18 +53,19 @@ def score_cell(cell: Path, dataset_folder: Path, split: str, variants: tuple[str
     # Another package of the same network: the codec changed, so the bytes are counted again.
     if old["package"] == digest and set(variants) <= set(old["networks"]):
         return old
-    dataset, networks = load_dataset(dataset_folder), {}
-    for name, network in delivery.convert(package, dataset, variants).items():
-        row, known = delivery.sizes(network), old["networks"].get(name)
-        same = known is not None and known["tflite_sha256"] == row["tflite_sha256"]
-        if known and not same and split == "test":
+    dataset, networks = load_dataset(dataset_folder), dict(old["networks"])
+    for name, row, content in delivery.deliver(weights, package, dataset, variants):
+        known = networks.get(name, {"scores": None, "tflite_sha256": row["tflite_sha256"]})
+        if known["tflite_sha256"] == row["tflite_sha256"]:
+            row["scores"] = known["scores"] or delivery.score(content, dataset, split)
+        elif split == "test":
             raise BadInput(
                 f"{cell.name}: the {name} file must be the one that was scored on the test split, "
                 f"{known['tflite_sha256'][:12]}. Received: {row['tflite_sha256'][:12]}, of the "
                 "same network. Use the versions and the processor that it was converted with."
             )
-        scored = known["scores"] if known and same else None
-        row["scores"] = scored or delivery.score(network.content, dataset, split)
+        else:
+            row["scores"] = delivery.score(content, dataset, split)
         networks[name] = row
     figures = figures_of(weights)
     scores = {
@@ -74,7 +75,8 @@ def score_cell(cell: Path, dataset_folder: Path, split: str, variants: tuple[str
         "parameters": int(figures["parameters"]),
         "float32_bytes": int(figures["float32_bytes"]),
         "commit": commit(),
-        "networks": {**old["networks"], **networks},
+        "machine": machine(),
+        "networks": networks,
     }
     write_scores(cell, split, scores)
     return scores
@@ -86,7 +88,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=RUNS, help="folder of the cells")
     parser.add_argument("--dataset", choices=sorted(RECIPES), default="nuclei")
     parser.add_argument("--seeds", default="", help="such as 1,2; all of the recipe if left out")
-    parser.add_argument("--cells", default="", help="these only, such as baseline,narrow-4")
+    parser.add_argument("--cells", default="", help="these instead of those of the recipe")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cell", help="score this one in this process (with one seed)")
@@ -96,10 +98,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _show(seed: int, cell: str, scores: Scores) -> None:
     """Print a line for each network."""
     for name, row in scores["networks"].items():
+        forms = ", ".join(f"{form} {row[key]:,}" for form, key in FORMS.items() if key in row)
+        scored = row["scores"]
         print(
-            f"seed {seed} {cell:16} {name:8} .thimble {row['thimble_bytes']:>9,} "
-            f"zstd {row['zstd_bytes']:>9,} Dice {row['scores']['dice']:.4f} "
-            f"worst decile {row['scores']['worst_decile']:.4f}",
+            f"seed {seed} {cell:16} {name:10} Dice {scored['dice']:.4f} "
+            f"worst decile {scored['worst_decile']:.4f} bytes: {forms}",
             flush=True,
         )
 
@@ -118,15 +121,15 @@ def _score_here(options: argparse.Namespace) -> None:
 
 def _jobs(options: argparse.Namespace) -> list[tuple[int, str]]:
     """Return seeds and cells to score."""
+    recipe = RECIPES[options.dataset]
     seeds = [int(seed) for seed in options.seeds.split(",") if seed]
-    seeds = seeds or list(range(1, RECIPES[options.dataset].seeds + 1))
+    seeds = seeds or list(range(1, recipe.seeds + 1))
     asked = [name for name in options.cells.split(",") if name]
     jobs = []
     for seed in seeds:
         folder = options.out / options.dataset / f"seed{seed}"
-        there = sorted(path.name for path in folder.glob("[a-z]*") if is_trained(path))
-        for name in asked or there:
-            if name not in there:
+        for name in asked or cells_of(recipe):
+            if not is_trained(folder / name):
                 print(f"seed {seed} {name}: not run", flush=True)
             elif kind_of(name).networks:
                 jobs.append((seed, name))

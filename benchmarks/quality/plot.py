@@ -1,0 +1,128 @@
+"""The plot of the curve: Dice by bytes on a logarithmic axis, as SVG by hand.
+
+390 units wide, so that it is read at the width of a phone without scaling.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["ARMS", "Mark", "draw"]
+
+WIDTH, HEIGHT = 390, 340
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 112, 36
+# By arm: what the legend says, colour and shape. Arms differ in shape, not in colour alone.
+ARMS = {
+    "teacher": ("teacher, compressed, .thimble", "#1f5fbf", "circle"),
+    "student": ("student, distilled, compressed, .thimble", "#1f9e89", "square"),
+    "narrow int8": ("narrow net alone, int8 + zstd", "#c51b3a", "triangle"),
+    "narrow float32": ("narrow net alone, float32 + zstd", "#e08214", "diamond"),
+    "NNCodec": ("NNCodec on the baseline or on the pruned teacher", "#666666", "cross"),
+    "baseline": ("baseline, uncompressed", "#000000", "ring"),
+}
+POWERS = (1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A file on the plot.
+
+    Attributes:
+        arm: A key of `ARMS`.
+        size: Bytes, the mean over seeds.
+        dice: In [0, 1], the mean over seeds.
+        label: Written beside it; may be empty.
+    """
+
+    arm: str
+    size: float
+    dice: float
+    label: str = ""
+
+
+def draw(marks: Sequence[Mark], title: str, low: float) -> str:
+    """Return the SVG.
+
+    Args:
+        marks: What was measured; what is below `low` is left out.
+        title: Above the plot.
+        low: Lowest Dice on the axis.
+    """
+    shown = [mark for mark in marks if mark.dice >= low]
+    sizes = [math.log10(mark.size) for mark in shown]
+    left, right = min(sizes) - 0.15, max(sizes) + 0.25
+    high = max(mark.dice for mark in shown) + 0.003
+
+    def place(size: float, dice: float) -> tuple[float, float]:
+        x = LEFT + (math.log10(size) - left) / (right - left) * (WIDTH - LEFT - RIGHT)
+        y = HEIGHT - BOTTOM - (dice - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return x, y
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="11">',
+        f"<title>{title}</title>",
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        f'<text x="8" y="16" font-weight="bold">{title}</text>',
+    ]
+    for number, (text, colour, shape) in enumerate(ARMS.values()):
+        y = 32 + 14 * number
+        parts += [_shape(shape, colour, 14, y - 4), f'<text x="26" y="{y}">{text}</text>']
+    parts += _axes(place, (left, right), (low, high))
+    for arm, (_, colour, shape) in ARMS.items():
+        line = sorted((mark for mark in shown if mark.arm == arm), key=lambda mark: mark.size)
+        places = [place(mark.size, mark.dice) for mark in line]
+        if arm != "NNCodec" and len(places) > 1:
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+            parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
+        for mark, (x, y) in zip(line, places, strict=True):
+            parts.append(_shape(shape, colour, x, y))
+            parts.append(
+                f'<text x="{x + 6:.1f}" y="{y + 12:.1f}" font-size="9">{mark.label}</text>'
+            )
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _axes(
+    place: Callable[[float, float], tuple[float, float]],
+    across: tuple[float, float],
+    dices: tuple[float, float],
+) -> list[str]:
+    """Return frame, grid and ticks."""
+    bottom = HEIGHT - BOTTOM
+    parts = [f'<path d="M{LEFT} {TOP - 8}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="#888"/>']
+    for size in POWERS:
+        if across[0] <= math.log10(size) <= across[1]:
+            x, _ = place(size, dices[0])
+            text = f"{size / 1e6:g} MB" if size >= 1e6 else f"{size / 1e3:g} kB"
+            parts.append(f'<path d="M{x:.1f} {TOP - 8}V{bottom}" stroke="#ddd"/>')
+            parts.append(f'<text x="{x:.1f}" y="{bottom + 14}" text-anchor="middle">{text}</text>')
+    step = 0.01 if dices[1] - dices[0] <= 0.08 else 0.02  # noqa: PLR2004
+    for number in range(math.ceil(dices[0] / step), math.floor(dices[1] / step) + 1):
+        _, y = place(10 ** across[0], number * step)
+        parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
+        parts.append(
+            f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{number * step:.2f}</text>'
+        )
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(
+        f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">'
+        "bytes of the file that ships (logarithmic); up: Dice</text>"
+    )
+    return parts
+
+
+def _shape(shape: str, colour: str, x: float, y: float) -> str:
+    """Return a mark of radius 4."""
+    paths = {
+        "square": f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8z",
+        "triangle": f"M{x:.1f} {y - 5:.1f}l5 9h-10z",
+        "diamond": f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z",
+    }
+    if shape in paths:
+        return f'<path d="{paths[shape]}" fill="{colour}"/>'
+    if shape == "cross":
+        cross = f"M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8"
+        return f'<path d="{cross}" stroke="{colour}" stroke-width="2"/>'
+    inside = colour if shape == "circle" else "#fff"
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{inside}" stroke="{colour}"/>'
