@@ -1,7 +1,8 @@
 """The same search on a cluster: a Katib experiment, and the command that each of its trials runs.
 
-`python -m pipelines.katib --width 8 --sparsity 0.9 --codebook-size 16 --max-dice-drop 0.005` makes
-one trial in a run folder and prints its figures as `name=value`, which Katib's collector reads.
+`python -m pipelines.katib --width 8 --sparsity 0.9 --codebook-size 16 --rate-weight 0.001
+--max-dice-drop 0.005` makes one trial in a run folder and prints its figures as `name=value`, which
+Katib's collector reads.
 """
 
 import sys
@@ -36,7 +37,12 @@ def experiment(space: SearchSpace, budget: Budget, trials: int, seed: int) -> di
         trials: How many choices to try.
         seed: Of Katib's sampler.
     """
-    names = {"width": "--width", "sparsity": "--sparsity", "codebookSize": "--codebook-size"}
+    names = {
+        "width": "--width",
+        "sparsity": "--sparsity",
+        "codebookSize": "--codebook-size",
+        "rateWeight": "--rate-weight",
+    }
     command = ["python", "-m", "pipelines.katib", "--params=isbi2012", "--data=/scans"]
     command += ["--out=/runs/search"]
     command += [f"{option}=${{trialParameters.{name}}}" for name, option in names.items()]
@@ -95,6 +101,11 @@ def _parameters(space: SearchSpace) -> list[dict[str, Any]]:
             "name": "codebook-size",
             "parameterType": "discrete",
             "feasibleSpace": {"list": [str(value) for value in space.codebook_sizes]},
+        },
+        {
+            "name": "rate-weight",
+            "parameterType": "discrete",
+            "feasibleSpace": {"list": [str(value) for value in space.rate_weights]},
         },
     ]
 
@@ -165,6 +176,7 @@ def write_experiment(path: Path) -> None:
 @click.option("--width", type=int, required=True)
 @click.option("--sparsity", type=float, required=True)
 @click.option("--codebook-size", type=int, required=True)
+@click.option("--rate-weight", type=float, required=True)
 @click.option("--params", default="demo", show_default=True)
 @click.option("--data", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
@@ -178,6 +190,7 @@ def trial(
     width: int,
     sparsity: float,
     codebook_size: int,
+    rate_weight: float,
     params: str,
     data: Path | None,
     out: Path,
@@ -189,7 +202,7 @@ def trial(
     from pipelines.commands.run import parameter_file, prepare
     from pipelines.parameters import load_parameters, override
 
-    budget, choice = Budget(**limits), Choice(width, sparsity, codebook_size)
+    budget, choice = Budget(**limits), Choice(width, sparsity, codebook_size, rate_weight)
     parameters = override(load_parameters(parameter_file(params)), changes)
     parameters.pop("search", None)
     apply_tags()  # before the components are imported

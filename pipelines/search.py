@@ -145,7 +145,10 @@ def explain_miss(trials: Sequence[Trial], budget: Budget) -> str:
 def describe_choice(trial: Trial) -> str:
     """Return what was tried in words."""
     choice = trial.choice
-    return f"width {choice.width}, sparsity {choice.sparsity:g}, codebook {choice.codebook_size}"
+    return (
+        f"width {choice.width}, sparsity {choice.sparsity:g}, codebook {choice.codebook_size}, "
+        f"bit price {choice.rate_weight:g}"
+    )
 
 
 def run_search(

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,15 +20,17 @@ __all__ = ["DEFAULTS", "Choice", "SearchSpace", "propose", "read_space"]
 DEFAULTS: dict[str, Any] = {
     "widths": [],
     "sparsity_low": 0.8,
-    "sparsity_high": 0.97,
+    "sparsity_high": 0.98,
     "sparsity_step": 0.01,
     "codebook_sizes": [8, 12, 16, 24, 32],
+    "rate_weights": [0.0, 0.0003, 0.001, 0.003, 0.01],
     "precisions": [],
     "trials": 12,
     "seed": 1,
 }
 STUDENT_WIDTHS = (8, 4)
-LISTS = {"widths": int, "codebook_sizes": int, "precisions": str}
+LISTS = {"widths": int, "codebook_sizes": int, "rate_weights": float, "precisions": str}
+WORDS = {int: "whole numbers", float: "numbers", str: "names"}
 # Choices that are drawn at random before the sampler learns from those that came before.
 RANDOM_FIRST = 4
 # The sampler forgets that it was told of a choice: after so many repetitions chance decides.
@@ -43,12 +46,14 @@ class Choice:
     Attributes:
         width: Channels of the first block; the teacher's own, or those of a student.
         sparsity: Share of the weights that are zeroed, in [0, 1).
-        codebook_size: Shared values of a layer.
+        codebook_size: Shared values of a layer, at most.
+        rate_weight: What a bit is worth to quantize, in [0, 1]; 0 is plain k-means.
     """
 
     width: int
     sparsity: float
     codebook_size: int
+    rate_weight: float
 
     def branch(self, teacher_width: int) -> str:
         """Return the branch of the main pipeline that such a network is."""
@@ -60,7 +65,10 @@ class Choice:
         prefix = "student_" if student else ""
         changed: dict[str, dict[str, Any]] = {
             f"{prefix}prune": {"sparsity": self.sparsity},
-            f"{prefix}quantize": {"codebook_size": self.codebook_size},
+            f"{prefix}quantize": {
+                "codebook_size": self.codebook_size,
+                "rate_weight": self.rate_weight,
+            },
         }
         return {**changed, "distill": {"base_width": self.width}} if student else changed
 
@@ -78,7 +86,8 @@ class SearchSpace:
         sparsity_low: Least sparsity, in [0, 1).
         sparsity_high: Largest sparsity, in [sparsity_low, 1).
         sparsity_step: Distance of neighbouring sparsities, > 0.
-        codebook_sizes: Shared values of a layer.
+        codebook_sizes: Shared values of a layer, at most.
+        rate_weights: What a bit is worth to quantize, each in [0, 1]; 0 is plain k-means.
         precisions: Variants of convert. Every trial measures all of them.
     """
 
@@ -87,6 +96,7 @@ class SearchSpace:
     sparsity_high: float
     sparsity_step: float
     codebook_sizes: tuple[int, ...]
+    rate_weights: tuple[float, ...]
     precisions: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -100,6 +110,9 @@ class SearchSpace:
             values = getattr(self, name)
             whole = bool(values) and len(set(values)) == len(values)
             require(whole, f"search.{name} must hold different values", **{name: list(values)})
+        rates = self.rate_weights
+        inside = all(0 <= rate <= 1 for rate in rates)
+        require(inside, "search.rate_weights must be in [0, 1]", rate_weights=list(rates))
         known = f"search.precisions must be some of {', '.join(VARIANTS)}"
         require(set(self.precisions) <= set(VARIANTS), known, precisions=list(self.precisions))
 
@@ -116,12 +129,13 @@ class SearchSpace:
             "width": list(self.widths),
             "sparsity": self.sparsities,
             "codebook_size": list(self.codebook_sizes),
+            "rate_weight": list(self.rate_weights),
         }
 
     @property
     def size(self) -> int:
         """How many different choices there are."""
-        return len(self.widths) * len(self.sparsities) * len(self.codebook_sizes)
+        return math.prod(len(values) for values in self.axes.values())
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -153,7 +167,7 @@ def read_space(
         given["widths"] = (teacher_width, *students)
     given["precisions"] = given["precisions"] or tuple(made)
     # The sampler learns along an order: it knows the choices by their place.
-    for name in ("widths", "codebook_sizes"):
+    for name in ("widths", "codebook_sizes", "rate_weights"):
         given[name] = tuple(sorted(given[name]))
     trials, seed = given.pop("trials"), given.pop("seed")
     require(
@@ -171,15 +185,26 @@ def _typed(name: str, value: Any) -> Any:
     """Return a field in its type."""
     if name in LISTS:
         kind = LISTS[name]
-        if isinstance(value, list) and all(type(item) is kind for item in value):
-            return tuple(value)
-        words = "whole numbers" if kind is int else "names"
-        raise BadInput(f"search.{name} must be a list of {words}. Received: {value!r}")
+        items = value
+        if kind is float and isinstance(value, list):
+            items = [_number(item) for item in value]
+        if isinstance(items, list) and all(type(item) is kind for item in items):
+            return tuple(items)
+        raise BadInput(f"search.{name} must be a list of {WORDS[kind]}. Received: {value!r}")
     kind = type(DEFAULTS[name])
     if type(value) is kind or (kind is float and type(value) is int):
         return kind(value)
     words = "a whole number" if kind is int else "a number"
     raise BadInput(f"search.{name} must be {words}. Received: {value!r}")
+
+
+def _number(value: Any) -> Any:
+    """Return a number as float, and anything else as it is."""
+    if type(value) in (int, float, str):
+        # YAML reads 3e-4 as a string: it wants a dot, which people leave out.
+        with contextlib.suppress(ValueError):  # what is no number is refused by the caller
+            return float(value)
+    return value
 
 
 def propose(

@@ -82,4 +82,5 @@ def run_cell(cell: Cell, recipe: Recipe, dataset: Path, folder: Path, seed: int)
             weights, figures = getattr(stage, function)(source, dataset, config, run)
         finish(run, writer(weights), target, figures, None, source)
     history: list[dict[str, Any]] = read_json(target / "history.json")
-    return history[-1]["metrics"]  # type: ignore[no-any-return]
+    found: dict[str, Any] = history[-1]["metrics"]
+    return found

@@ -9,8 +9,8 @@ BASELINE = "baseline"
 BOTH = ("float32", "int8")
 FLOAT32 = ("float32",)
 # NNCodec's quantization parameters, without and after fine-tuning.
-BASELINE_QPS = ("nncodec-28", "nncodec-20")
-PRUNED_QPS = ("nncodec-28", "nncodec-20")
+BASELINE_QPS = ("nncodec-28", "nncodec-20", "nncodec-16")
+PRUNED_QPS = ("nncodec-28", "nncodec-20", "nncodec-16")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Kind:
 
 # The first pattern that matches a whole name decides.
 KINDS = (
-    (r"teacher", Kind("step", ())),
+    (r"teacher|longer", Kind("step", ())),
+    (r"direct-r\d+", Kind("teacher", BOTH, curve=True)),
     (BASELINE, Kind("baseline", (*BOTH, *BASELINE_QPS))),
     (r"narrow-\d+", Kind("narrow", BOTH)),
     (r"student-\d+", Kind("step", ())),

@@ -44,6 +44,7 @@ training.
 **Networks.** *teacher*: U-Net of base 16, depth 4. *baseline*: the teacher trained on for as many
 steps as its compression takes. *teacher-95*: pruned to 95 % with regrowth, then shared values by
 rate; the number behind r is what a bit is worth (`rate_weight` in 1e-5; 3 if there is none).
+*direct*: not pruned; the teacher is trained on for those steps (*longer*), then shared by rate.
 *teacher-95-plain*: plain k-means, 16 values a layer, of the same pruned network. *magnitude-95*:
 pruned without regrowth. *narrow-w*: base w alone. *student-w*: base w taught by the teacher;
 *-small*: then pruned and shared; *-whole*: trained on uncompressed instead. *channels-p*: p % of

@@ -66,8 +66,11 @@ def draw(marks: Sequence[Mark], title: str, low: float) -> str:
         f'<text x="8" y="16" font-weight="bold">{title}</text>',
     ]
     for number, (text, colour, shape) in enumerate(ARMS.values()):
-        y = 32 + 14 * number
-        parts += [_shape(shape, colour, 14, y - 4), f'<text x="26" y="{y}">{text}</text>']
+        line_y = 32 + 14 * number
+        parts += [
+            _shape(shape, colour, 14, line_y - 4),
+            f'<text x="26" y="{line_y}">{text}</text>',
+        ]
     parts += _axes(place, (left, right), (low, high))
     for arm, (_, colour, shape) in ARMS.items():
         line = sorted((mark for mark in shown if mark.arm == arm), key=lambda mark: mark.size)

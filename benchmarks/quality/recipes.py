@@ -15,6 +15,8 @@ RATES = {
     "teacher-95-r300": 3e-3,
     "teacher-95-r3000": 3e-2,
 }
+# Without pruning: the steps that it would take train the teacher on instead.
+DIRECT = {"direct-r100": 1e-3, "direct-r300": 3e-3, "direct-r1000": 1e-2}
 # Per cent of the work that is cut out.
 CHANNELS = 55
 STUDENT_SPARSITY = 0.7
@@ -124,6 +126,10 @@ def _teachers(recipe: Recipe) -> list[Cell]:
     ]
     for name, rate_weight in RATES.items():
         cells.append(Cell(name, "quantize", {**quantize, "rate_weight": rate_weight}, pruned))
+    longer = {"steps": 4 * share, "learning_rate": 5e-4, "base_width": TEACHER_WIDTH}
+    cells.append(Cell("longer", "train", longer, "teacher"))
+    for name, rate_weight in DIRECT.items():
+        cells.append(Cell(name, "quantize", {**quantize, "rate_weight": rate_weight}, "longer"))
     cut = {**prune, "method": "channels", "sparsity": CHANNELS / 100, "steps": 5 * share}
     cells.append(Cell(f"channels-{CHANNELS}", "prune", cut, "teacher"))
     return cells

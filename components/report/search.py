@@ -25,6 +25,7 @@ HEAD = (
     "Network",
     "Sparsity",
     "Codebook",
+    "Bit price",
     "Precision",
     "Bytes",
     "Validation Dice",
@@ -47,8 +48,8 @@ def read_trials(trials: str) -> dict[str, Any]:
 
     Args:
         trials: JSON with `budget`, `best` (a number) and `trials` (number, branch, width, sparsity,
-            codebook_size, binds, and, unless it failed, variant, package_bytes, dice, dice_drop,
-            p90_ms); empty if there was no search.
+            codebook_size, rate_weight, binds, and, unless it failed, variant, package_bytes, dice,
+            dice_drop, p90_ms); empty if there was no search.
 
     Returns:
         The same, parsed; an empty dict if there was no search.
@@ -113,6 +114,7 @@ def _row(trial: Mapping[str, Any], best: int) -> tuple[Cell, ...]:
         Cell(f"{trial['branch']}, width {trial['width']}", mark=f"key-{trial['branch']}"),
         Cell(plain(trial["sparsity"]), float(trial["sparsity"]), number=True),
         Cell(count_text(trial["codebook_size"]), float(trial["codebook_size"]), number=True),
+        Cell(plain(trial["rate_weight"]), float(trial["rate_weight"]), number=True),
         Cell(plain(trial.get("variant", ""))),
         Cell(exact_bytes(size), size, number=True),
         Cell(dice_text(dice), dice, number=True),

@@ -80,7 +80,7 @@ def run(
     A run that was stopped, killed or changed continues with the same command: only what is not
     done yet, or depends on a change, runs again.
 
-    With --max-dice-drop it first searches width, sparsity, codebook and precision on the
+    With --max-dice-drop it first searches width, sparsity, codebook, bit price and precision on the
     validation split, then runs once with the smallest package inside the budget.
 
     \b

@@ -121,6 +121,7 @@ def _extremes(space: SearchSpace, arguments: Mapping[str, Any]) -> dict[str, Any
     for stage, field, name, values in (
         ("prune", "sparsity", "search.sparsity", (space.sparsities[0], space.sparsities[-1])),
         ("quantize", "codebook_size", "search.codebook_sizes", space.codebook_sizes),
+        ("quantize", "rate_weight", "search.rate_weights", space.rate_weights),
         ("distill", "base_width", "search.widths", space.widths),
     ):
         own = f"{stage}_"

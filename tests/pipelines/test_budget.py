@@ -17,7 +17,7 @@ def measured(
 
 
 def trial(number: int, *variants: Measured, failure: str = "") -> Trial:
-    return Trial(number, Choice(8, 0.9, 16), variants, 10_000, 1.0, failure)
+    return Trial(number, Choice(8, 0.9, 16, 0.003), variants, 10_000, 1.0, failure)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_a_miss_is_explained() -> None:
     trials = [trial(6, measured(drop=0.02)), trial(7, measured(31_204, 0.0071))]
     words = explain_miss(trials, Budget(max_dice_drop=0.005))
     assert words.startswith(
-        "no trial met the budget: closest is trial 7 (width 8, sparsity 0.9, codebook 16, int8): "
-        "31,204 bytes, Dice drop 0.0071 > 0.005 (binds: max_dice_drop)."
+        "no trial met the budget: closest is trial 7 (width 8, sparsity 0.9, codebook 16, bit "
+        "price 0.003, int8): 31,204 bytes, Dice drop 0.0071 > 0.005 (binds: max_dice_drop)."
     )
     words = explain_miss(trials[1:], BUDGET)
     assert "31,204 > 1,000 bytes (binds: max_dice_drop, max_bytes)" in words

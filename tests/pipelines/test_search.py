@@ -72,7 +72,7 @@ def test_it_measures_what_the_stages_say(toy: Any, state: Path, tmp_path: Path) 
 
 
 def test_it_goes_on_and_ends_where_the_space_ends(toy: Any, state: Path, tmp_path: Path) -> None:
-    space = SearchSpace((8,), 0.8, 0.9, 0.05, (8,), ("float32", "int8"))
+    space = SearchSpace((8,), 0.8, 0.9, 0.05, (8,), (0.0,), ("float32", "int8"))
     first = toy.search(tmp_path / "run", trials=2, space=space)
     every = toy.search(tmp_path / "run", trials=100, space=space)
     assert every[:2] == first
@@ -135,8 +135,12 @@ def test_what_all_trials_need_stops_the_search(toy: Any, state: Path, tmp_path: 
         ({"drop": 0.01}, "another budget: max_dice_drop was 0.005, received 0.01. Choose another"),
         ({"seed": 2}, "another space: seed was 1, received 2"),
         (
-            {"space": SearchSpace((8,), 0.8, 0.9, 0.05, (8, 16), ("float32", "int8"))},
+            {"space": SearchSpace((8,), 0.8, 0.9, 0.05, (8, 16), (0.0,), ("float32", "int8"))},
             r"another space: widths was \[4, 8\], received \[8\]",
+        ),
+        (
+            {"space": SearchSpace((4, 8), 0.8, 0.9, 0.05, (8, 16), (0.1,), ("float32", "int8"))},
+            r"another space: rate_weights was \[0.0\], received \[0.1\]",
         ),
         (
             {"arguments": {"ingest_kind": "toy", "train_base_width": 8, "train_steps": 9}},

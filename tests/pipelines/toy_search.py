@@ -19,7 +19,7 @@ from pipelines.search import Search, Trial, best_trial, describe_choice, run_sea
 from pipelines.space import Choice, SearchSpace
 from thimble.stage import ThimbleError, stage
 
-SPACE = SearchSpace((4, 8), 0.8, 0.9, 0.05, (8, 16), ("float32", "int8"))
+SPACE = SearchSpace((4, 8), 0.8, 0.9, 0.05, (8, 16), (0.0,), ("float32", "int8"))
 ARGUMENTS = {"ingest_kind": "toy", "train_base_width": 8, "report_title": "Toy"}
 
 

@@ -17,12 +17,14 @@ def test_rows_say_what_binds(trials: dict[str, Any]) -> None:
     shown = [[cell.text for cell in row] for row in section.table.rows]
     assert [row[0] for row in shown] == ["1", "2 (best)", "3"]
     assert [row[-1] for row in shown] == ["over: Dice drop", "fits", "failed"]
-    assert shown[0][1:9] == [
-        *("student, width 4", "0.92", "16", "int8"),
+    assert shown[0][1:10] == [
+        *("student, width 4", "0.92", "16", "0.0003", "int8"),
         *("31,204", "0.7971", "+0.0071", "1.50\N{NO-BREAK SPACE}ms"),
     ]
-    assert shown[2][4:9] == ["–"] * 5
-    assert [row[5].value for row in section.table.rows] == [31_204, 31_204, None]
+    assert shown[2][5:10] == ["–"] * 5
+    assert [row[6].value for row in section.table.rows] == [31_204, 31_204, None]
+    assert section.table.head[4] == "Bit price" and section.table.sortable
+    assert [row[4].value for row in section.table.rows] == [0.0003] * 3
     assert "3 trials on the validation split" in section.sentence
     limits = "1 met the budget (Dice drop at most 0.005, package at most 40.0\N{NO-BREAK SPACE}kB)"
     assert limits in section.sentence
