@@ -9,7 +9,7 @@ BASELINE = "baseline"
 BOTH = ("float32", "int8")
 FLOAT32 = ("float32",)
 # NNCodec's quantization parameters, without and after fine-tuning.
-BASELINE_QPS = ("nncodec-28", "nncodec-20", "nncodec-16")
+BASELINE_QPS = ("nncodec-28", "nncodec-20")
 PRUNED_QPS = ("nncodec-28", "nncodec-20", "nncodec-16")
 
 

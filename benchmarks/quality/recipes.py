@@ -13,6 +13,7 @@ RATES = {
     "teacher-95": 3e-5,
     "teacher-95-r30": 3e-4,
     "teacher-95-r300": 3e-3,
+    "teacher-95-r1000": 1e-2,
     "teacher-95-r3000": 3e-2,
 }
 # Without pruning: the steps that it would take train the teacher on instead.

@@ -12,10 +12,10 @@ import tf_keras
 from components.quantize.codebook import INITIALIZATIONS, cluster
 from components.quantize.folding import fold_batch_norm
 from components.quantize.rate import Shared, price_of, share_by_rate
-from thimble.fisher import fisher_information
 from components.quantize.shared_kernels import SharedKernels, codebook_step, kernels_of
 from thimble.accounting import account_for
 from thimble.distillation import TargetConfig, taught_loss
+from thimble.fisher import fisher_information
 from thimble.models import from_keras, to_keras
 from thimble.objective import ObjectiveConfig
 from thimble.patches import AugmentationConfig
