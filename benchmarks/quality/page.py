@@ -5,6 +5,7 @@
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from thimble.stage import ThimbleError
 __all__ = ["write_page"]
 
 # How much lower than the baseline the plot goes.
-DEPTH = 0.06
+DEPTH = 0.045
 
 INTRODUCTION = """\
 # Quality: bytes against Dice
@@ -163,9 +164,10 @@ def _marks(results: Results) -> list[Mark]:
         found = arms.get((row.kind.arm, row.network))
         if not found or found[1] not in row.forms:
             return None
-        label = row.cell.removesuffix("-small").replace("teacher-95-", "").replace("narrow-", "")
-        plain = {"student": label.removeprefix("student-"), "baseline": ""}
-        return Mark(found[0], row.forms[found[1]], row.dice, plain.get(row.kind.arm, label))
+        arm = "direct" if row.cell.startswith("direct") else found[0]
+        # Widths tell the narrow ones apart; the compressed teachers lie too close for names.
+        label = re.findall(r"\d+", row.cell)[0] if row.kind.arm in ("student", "narrow") else ""
+        return Mark(arm, row.forms[found[1]], row.dice, label)
 
     return [made for row in results.rows.values() if (made := mark(row))]
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 __all__ = ["ARMS", "Mark", "draw"]
 
-WIDTH, HEIGHT = 390, 340
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 112, 36
+WIDTH, HEIGHT = 390, 360
+LEFT, RIGHT, TOP, BOTTOM = 44, 24, 132, 36
 # By arm: what the legend says, colour and shape. Arms differ in shape, not in colour alone.
 ARMS = {
     "teacher": ("teacher, compressed, .thimble", "#1f5fbf", "circle"),
+    "direct": ("teacher, compressed without pruning, .thimble", "#7b52ab", "down"),
     "student": ("student, distilled, compressed, .thimble", "#1f9e89", "square"),
     "narrow int8": ("narrow net alone, int8 + zstd", "#c51b3a", "triangle"),
     "narrow float32": ("narrow net alone, float32 + zstd", "#e08214", "diamond"),
@@ -120,6 +121,7 @@ def _shape(shape: str, colour: str, x: float, y: float) -> str:
     paths = {
         "square": f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8z",
         "triangle": f"M{x:.1f} {y - 5:.1f}l5 9h-10z",
+        "down": f"M{x:.1f} {y + 5:.1f}l5 -9h-10z",
         "diamond": f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z",
     }
     if shape in paths:
