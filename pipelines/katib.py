@@ -28,6 +28,15 @@ HEAD = """\
 """
 
 
+# Option of this module by parameter of a Katib trial.
+OPTIONS = {
+    "width": "--width",
+    "sparsity": "--sparsity",
+    "codebookSize": "--codebook-size",
+    "rateWeight": "--rate-weight",
+}
+
+
 def experiment(space: SearchSpace, budget: Budget, trials: int, seed: int) -> dict[str, Any]:
     """Return the Katib experiment of a search.
 
@@ -37,18 +46,7 @@ def experiment(space: SearchSpace, budget: Budget, trials: int, seed: int) -> di
         trials: How many choices to try.
         seed: Of Katib's sampler.
     """
-    names = {
-        "width": "--width",
-        "sparsity": "--sparsity",
-        "codebookSize": "--codebook-size",
-        "rateWeight": "--rate-weight",
-    }
-    command = ["python", "-m", "pipelines.katib", "--params=isbi2012", "--data=/scans"]
-    command += ["--out=/runs/search"]
-    command += [f"{option}=${{trialParameters.{name}}}" for name, option in names.items()]
-    command += [f"--max-dice-drop={budget.max_dice_drop:g}"]
-    command += [f"--max-bytes={budget.max_bytes}"] if budget.max_bytes else []
-    command += [f"--max-p90-ms={budget.max_p90_ms:g}"] if budget.max_p90_ms else []
+    command = _command(budget)
     return {
         "apiVersion": "kubeflow.org/v1beta1",
         "kind": "Experiment",
@@ -72,12 +70,23 @@ def experiment(space: SearchSpace, budget: Budget, trials: int, seed: int) -> di
                 "primaryContainerName": "trial",
                 "trialParameters": [
                     {"name": name, "description": option[2:], "reference": option[2:]}
-                    for name, option in names.items()
+                    for name, option in OPTIONS.items()
                 ],
                 "trialSpec": _job(command),
             },
         },
     }
+
+
+def _command(budget: Budget) -> list[str]:
+    """Return what a trial's job runs."""
+    command = ["python", "-m", "pipelines.katib", "--params=isbi2012", "--data=/scans"]
+    command += ["--out=/runs/search"]
+    command += [f"{option}=${{trialParameters.{name}}}" for name, option in OPTIONS.items()]
+    command += [f"--max-dice-drop={budget.max_dice_drop:g}"]
+    command += [f"--max-bytes={budget.max_bytes}"] if budget.max_bytes else []
+    command += [f"--max-p90-ms={budget.max_p90_ms:g}"] if budget.max_p90_ms else []
+    return command
 
 
 def _parameters(space: SearchSpace) -> list[dict[str, Any]]:

@@ -56,16 +56,11 @@ def score_cell(cell: Path, dataset_folder: Path, split: str, variants: tuple[str
     dataset, networks = load_dataset(dataset_folder), dict(old["networks"])
     for name, row, content in delivery.deliver(weights, package, dataset, variants):
         known = networks.get(name, {"scores": None, "tflite_sha256": row["tflite_sha256"]})
-        if known["tflite_sha256"] == row["tflite_sha256"]:
-            row["scores"] = known["scores"] or delivery.score(content, dataset, split)
-        elif split == "test":
-            raise BadInput(
-                f"{cell.name}: the {name} file must be the one that was scored on the test split, "
-                f"{known['tflite_sha256'][:12]}. Received: {row['tflite_sha256'][:12]}, of the "
-                "same network. Use the versions and the processor that it was converted with."
-            )
-        else:
-            row["scores"] = delivery.score(content, dataset, split)
+        same = known["tflite_sha256"] == row["tflite_sha256"]
+        if not same and split == "test":
+            raise _another_file(f"{cell.name}: the {name} file", known, row)
+        kept = known["scores"] if same else None
+        row["scores"] = kept or delivery.score(content, dataset, split)
         networks[name] = row
     figures = figures_of(weights)
     scores = {
@@ -80,6 +75,15 @@ def score_cell(cell: Path, dataset_folder: Path, split: str, variants: tuple[str
     }
     write_scores(cell, split, scores)
     return scores
+
+
+def _another_file(what: str, known: Scores, row: Scores) -> BadInput:
+    """Return the refusal of a second look at the test split."""
+    return BadInput(
+        f"{what} must be the one that was scored on the test split, "
+        f"{known['tflite_sha256'][:12]}. Received: {row['tflite_sha256'][:12]}, of the same "
+        "network. Use the versions and the processor that it was converted with."
+    )
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
