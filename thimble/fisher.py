@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from thimble.models import output_axis
+
 __all__ = ["fisher_information"]
 
 
@@ -46,13 +48,7 @@ def fisher_information(
     found = {}
     for layer, total in zip(layers, sums, strict=True):
         mean = total / max(count, 1)
-        channel = _output_axis(layer)
+        channel = output_axis(layer)
         others = tuple(axis for axis in range(mean.ndim) if axis != channel)
         found[layer.name] = (mean + mean.mean(others, keepdims=True)) / 2
     return found
-
-
-def _output_axis(layer: tf_keras.layers.Layer) -> int:
-    """Return the axis of the output channels: in a transposed convolution before the input's."""
-    rank = len(layer.kernel.shape)
-    return rank - 2 if isinstance(layer, tf_keras.layers.Conv2DTranspose) else rank - 1

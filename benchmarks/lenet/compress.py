@@ -12,6 +12,7 @@ import tf_keras
 from benchmarks.lenet.data import Augmentation, Digits, Mnist, stream_digits
 from benchmarks.lenet.networks import architecture_of
 from components.prune.masking import apply_masks, set_pruning_step, strip, wrap
+from components.prune.plan import with_masks
 from components.quantize.codebook import cluster
 from components.quantize.shared_kernels import SharedKernels, codebook_step, kernels_of
 from thimble.models import build, from_keras, to_keras
@@ -148,12 +149,7 @@ def prune_dense(data: Mnist, recipe: Recipe, seed: int, folder: Path, dense: Wei
     )
     apply_masks(model)
     pruned = from_keras(strip(model), dense.architecture, dense.preprocessing)
-    masks = {
-        f"{name}.mask": (array != 0).astype(np.uint8)
-        for name, array in pruned.tensors.items()
-        if name.endswith("/kernel")
-    }
-    return replace(pruned, constraints=masks)
+    return with_masks(pruned)
 
 
 def quantize_pruned(

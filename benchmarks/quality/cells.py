@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.recipes import Cell, Recipe
+from benchmarks.quality.scores import is_trained
 from thimble.artifact import finish, read_json
 from thimble.stage import Run, flat_fields, from_flat
 from thimble.weights import load_weights, writer
@@ -65,7 +66,7 @@ def run_cell(cell: Cell, recipe: Recipe, dataset: Path, folder: Path, seed: int)
         The figures of the stage.
     """
     target = folder / cell.name
-    if not (target / "history.json").exists():
+    if not is_trained(target):
         module, function, config_name = STAGES[cell.stage]
         stage = importlib.import_module(module)
         config_class = getattr(stage, config_name)

@@ -12,15 +12,15 @@ import time
 from pathlib import Path
 
 from benchmarks.quality.recipes import RECIPES, Cell, cells_of
-
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.quality.scores import is_trained
+from benchmarks.quality.setting import ROOT, RUNS
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser("benchmarks.quality.run", description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "quality")
+    parser.add_argument("--out", type=Path, default=RUNS)
     parser.add_argument("--dataset", choices=sorted(RECIPES), default="nuclei")
     parser.add_argument("--seeds", default="", help="such as 1,2; all of the recipe if left out")
     parser.add_argument("--cells", default="", help="these only, and what they need")
@@ -87,7 +87,7 @@ def _run_missing(options: argparse.Namespace) -> int:
     failed: list[str] = []
 
     def done(seed: int, name: str) -> bool:
-        return not name or (folder / f"seed{seed}" / name / "history.json").exists()
+        return not name or is_trained(folder / f"seed{seed}" / name)
 
     waiting = [job for job in waiting if not done(*job)]
     while waiting or running:

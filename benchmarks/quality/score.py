@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.quality.kinds import kind_of
 from benchmarks.quality.recipes import RECIPES, cells_of
+from benchmarks.quality.results import FORMS
 from benchmarks.quality.scores import is_trained, network_digest, read_scores, write_scores
 from benchmarks.quality.setting import ROOT, RUNS, commit, machine
 from thimble.records import load_dataset
@@ -24,7 +25,6 @@ from thimble.weights import figures_of, load_weights
 __all__ = ["score_cell"]
 
 Scores = dict[str, Any]
-FORMS = {".thimble": "thimble_bytes", "zstd": "zstd_bytes", "NNCodec": "nncodec_bytes"}
 
 
 def score_cell(cell: Path, dataset_folder: Path, split: str, variants: tuple[str, ...]) -> Scores:

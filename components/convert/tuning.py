@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from thimble.distillation import TargetConfig, taught_loss
-from thimble.models import to_keras
+from thimble.models import output_axis, to_keras
 from thimble.objective import ObjectiveConfig
 from thimble.patches import AugmentationConfig
 from thimble.records import Dataset
@@ -81,9 +81,7 @@ class Int8Network:
         """
         self.model = model
         self._kernels = [
-            (layer.kernel, 2 if isinstance(layer, tf_keras.layers.Conv2DTranspose) else -1)
-            for layer in model.layers
-            if hasattr(layer, "kernel")
+            (layer.kernel, output_axis(layer)) for layer in model.layers if hasattr(layer, "kernel")
         ]
         self._kept = [tf.constant(kernel.numpy() != 0, tf.float32) for kernel, _ in self._kernels]
         self.ranges = {

@@ -26,7 +26,6 @@ __all__ = [
     "prune_by_channels",
 ]
 
-MASK_UPDATES = 20
 # Wide layers keep multiples of so many channels: phones' GPUs store them in fours.
 LARGEST_UNIT = 4
 # Of each layer's channels this share stays, so that no layer and no skip connection runs empty.
@@ -247,19 +246,17 @@ def prune_by_channels(dense: Weights, recovery: Recovery) -> tuple[Weights, dict
     model = to_keras(dense)
     graph = trace_channels(model)
     whole = {name: np.ones(width, np.float32) for name, width in graph.widths().items()}
-    share, ramp_end, steps = recovery.config.amount.sparsity, recovery.ramp_end, recovery.steps
+    share = recovery.config.amount.sparsity
     # Both fail now, and not after the training, if the network or the share will not do.
     build(cut_channels(dense, graph, whole).architecture)
     choose_channels(graph, whole, share)
 
     gated, gates = gate_channels(model, graph)
     masks = ChannelMasks(graph, gates)
-    every = max(1, ramp_end // MASK_UPDATES)
-    last = ramp_end + (steps - ramp_end) // 2
 
     def before_step(step: int) -> None:
-        if step <= last and (step % every == 0 or step == ramp_end):
-            masks.update(cubic_ramp(share, step, ramp_end))
+        if recovery.updates_masks(step):
+            masks.update(cubic_ramp(share, step, recovery.ramp_end))
 
     take_step = channel_step(gated, masks, recovery.optimizer, recovery.loss(gated))
     figures = recovery.train(gated, take_step, before_step, masks.named())

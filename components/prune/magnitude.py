@@ -1,9 +1,7 @@
 """Magnitude pruning with tfmot: what went stays away."""
 
-import numpy as np
-
 from components.prune.masking import apply_masks, set_pruning_step, strip, wrap
-from components.prune.plan import kernels_of, plan_layers
+from components.prune.plan import plan_layers, with_masks
 from components.prune.recovery import Recovery
 from thimble.models import from_keras, to_keras
 from thimble.training import gradient_step
@@ -37,8 +35,4 @@ def prune_by_magnitude(dense: Weights, recovery: Recovery) -> tuple[Weights, dic
     )
     apply_masks(wrapped)
     pruned = from_keras(strip(wrapped), dense.architecture, dense.preprocessing)
-    masks = {
-        f"{name}/kernel.mask": (pruned.tensors[f"{name}/kernel"] != 0).astype(np.uint8)
-        for name in kernels_of(dense)
-    }
-    return Weights(dense.architecture, pruned.tensors, masks, dense.preprocessing), figures
+    return with_masks(pruned), figures

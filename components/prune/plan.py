@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +18,7 @@ from thimble.stage import Run
 from thimble.training import Validator
 from thimble.weights import Weights
 
-__all__ = ["ALLOCATIONS", "kernels_of", "plan_layers", "share_out"]
+__all__ = ["ALLOCATIONS", "kernels_of", "plan_layers", "share_out", "with_masks"]
 
 ALLOCATIONS = ("sensitivity", "fisher", "uniform")
 
@@ -34,6 +35,15 @@ def kernels_of(weights: Weights) -> dict[str, np.ndarray]:
         for name, array in weights.tensors.items()
         if name.endswith("/kernel")
     }
+
+
+def with_masks(pruned: Weights) -> Weights:
+    """Return pruned weights with `<kernel>.mask`, 1 where a weight is left."""
+    masks = {
+        f"{name}/kernel.mask": (kernel != 0).astype(np.uint8)
+        for name, kernel in kernels_of(pruned).items()
+    }
+    return replace(pruned, constraints=masks)
 
 
 def plan_layers(dense: Weights, recovery: Recovery) -> dict[str, float]:

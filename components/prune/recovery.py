@@ -1,6 +1,7 @@
 """What all methods of pruning share: the training that brings Dice back."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from components.prune.prune import PruneConfig
 
 __all__ = ["Recovery"]
+
+# Of our own methods, evenly over the ramp.
+MASK_UPDATES = 20
 
 
 class Recovery:
@@ -42,10 +46,25 @@ class Recovery:
         self.batches = stream_patches(dataset, config.augmentation, config.schedule)
         self._dense = dense
 
+    @cached_property
+    def _teacher(self) -> tf_keras.Model:
+        """The network as it came in."""
+        return to_keras(self._dense)
+
+    def updates_masks(self, step: int) -> bool:
+        """Tell whether masks are chosen anew before a step.
+
+        Half of what is left after the ramp trains with the masks as they are.
+        """
+        every = max(1, self.ramp_end // MASK_UPDATES)
+        last = self.ramp_end + (self.steps - self.ramp_end) // 2
+        return step <= last and (step % every == 0 or step == self.ramp_end)
+
     def loss(self, model: tf_keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         """Return the loss of a batch (image, target), a scalar."""
-        teacher = to_keras(self._dense)
-        return taught_loss(model, teacher, self.dataset, self.config.objective, self.config.target)
+        return taught_loss(
+            model, self._teacher, self.dataset, self.config.objective, self.config.target
+        )
 
     def train(
         self,

@@ -7,14 +7,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from components.prune.plan import plan_layers
+from components.prune.plan import plan_layers, with_masks
 from components.prune.recovery import Recovery
 from thimble.models import from_keras, to_keras
 from thimble.weights import Weights
 
 __all__ = ["MaskedKernels", "cubic_ramp", "keep_largest", "prune_by_surgery", "surgery_step"]
 
-MASK_UPDATES = 20
 # A weight that is in counts so much more than one that is out, so that masks do not flicker.
 HYSTERESIS = 1.1 / 0.9
 
@@ -127,28 +126,17 @@ def prune_by_surgery(dense: Weights, recovery: Recovery) -> tuple[Weights, dict[
         recovery: How much goes, and how it is trained.
 
     Returns:
-        Weights with masks, and the figures with `regrown`, the share of the masks that changed
-        after the ramp.
+        Weights with masks, and the figures of the training.
 
     Source: Guo, Yao, Chen, 2016, section 3.
     """
     model = to_keras(dense)
     masked = MaskedKernels(model, plan_layers(dense, recovery))
-    ramp_end, steps = recovery.ramp_end, recovery.steps
-    every = max(1, ramp_end // MASK_UPDATES)
-    # Half of what is left after the ramp trains with the masks as they are.
-    last = ramp_end + (steps - ramp_end) // 2
 
     def before_step(step: int) -> None:
-        if step <= last and (step % every == 0 or step == ramp_end):
-            masked.update(step, ramp_end)
+        if recovery.updates_masks(step):
+            masked.update(step, recovery.ramp_end)
 
     step = surgery_step(model, masked, recovery.optimizer, recovery.loss(model))
     figures = recovery.train(model, step, before_step, masked.named())
-    pruned = from_keras(model, dense.architecture, dense.preprocessing)
-    masks = {
-        f"{name.removesuffix('/kernel')}/kernel.mask": (array != 0).astype(np.uint8)
-        for name, array in pruned.tensors.items()
-        if name.endswith("/kernel")
-    }
-    return Weights(dense.architecture, pruned.tensors, masks, dense.preprocessing), figures
+    return with_masks(from_keras(model, dense.architecture, dense.preprocessing)), figures

@@ -85,16 +85,15 @@ class _Problem:
         counts[0] += self.zeros
         return np.asarray(-np.log2(np.maximum(counts, 0.5) / counts.sum()))
 
-    def assign(self, centroids: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, float]:
-        """Return the cheapest entry of each weight and what all cost together."""
+    def assign(self, centroids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Return the cheapest entry of each weight."""
         best = np.full(self.weights.size, np.inf)
         chosen = np.zeros(self.weights.size, np.int64)
         for entry, (centroid, length) in enumerate(zip(centroids, lengths, strict=True)):
             cost = self.steep * (self.weights - centroid) ** 2 + self.price * length
             better = cost < best
             best[better], chosen[better] = cost[better], entry
-        side = self.price * (self.zeros * lengths[0] + ENTRY_BITS * centroids.size)
-        return chosen, float(best.sum() + side)
+        return chosen
 
     def means(self, chosen: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         """Return the h-weighted means of the entries; zero and empty entries do not move."""
@@ -108,7 +107,7 @@ class _Problem:
         """Move weights and entries in turn until nothing moves."""
         for _ in range(MAX_ROUNDS):
             lengths = self.lengths(chosen, centroids.size)
-            moved, _ = self.assign(centroids, lengths)
+            moved = self.assign(centroids, lengths)
             centroids = self.means(moved, centroids)
             used = np.union1d([0], moved)
             if used.size < centroids.size:
@@ -125,7 +124,7 @@ class _Problem:
             counts = np.bincount(chosen, minlength=centroids.size)
             entry = 1 + int(np.argmin(counts[1:]))
             fewer = np.delete(centroids, entry)
-            start, _ = self.assign(fewer, np.delete(self.lengths(chosen, centroids.size), entry))
+            start = self.assign(fewer, np.delete(self.lengths(chosen, centroids.size), entry))
             found = self.settle(fewer, start)
             if self.cost(*found) >= cost:
                 break

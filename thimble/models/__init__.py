@@ -9,7 +9,7 @@ from thimble.models.unet import UNetConfig, unet
 from thimble.stage import BadInput
 from thimble.weights import Weights
 
-__all__ = ["MODELS", "UNetConfig", "build", "from_keras", "tensor_names", "to_keras"]
+__all__ = ["MODELS", "UNetConfig", "build", "from_keras", "output_axis", "tensor_names", "to_keras"]
 
 MODELS = {"unet": (UNetConfig, unet)}
 
@@ -38,6 +38,12 @@ def tensor_names(model: tf_keras.Model) -> list[str]:
         for layer in model.layers
         for weight in layer.weights
     ]
+
+
+def output_axis(layer: tf_keras.layers.Layer) -> int:
+    """Return the axis of a kernel's output channels: the last but one if transposed."""
+    rank = len(layer.kernel.shape)
+    return rank - 2 if isinstance(layer, tf_keras.layers.Conv2DTranspose) else rank - 1
 
 
 def _variables(model: tf_keras.Model) -> list[Any]:
