@@ -92,16 +92,14 @@ def deep_compression(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     baseline: dsl.Input[dsl.Artifact],
+    teacher: dsl.Input[dsl.Model],
     branch: str,
     settings: Settings,
 ) -> Delivered:
     """Prune, share weights, code them (Han, Mao, Dally, 2015), deliver and compare."""
-    pruned = prune(model=model, dataset=dataset, branch=branch, **settings["prune"]).outputs[
-        "pruned"
-    ]
-    quantized = quantize(
-        model=pruned, dataset=dataset, branch=branch, **settings["quantize"]
-    ).outputs["quantized"]
+    given = {"dataset": dataset, "teacher": teacher, "branch": branch}
+    pruned = prune(model=model, **given, **settings["prune"]).outputs["pruned"]
+    quantized = quantize(model=pruned, **given, **settings["quantize"]).outputs["quantized"]
     return deliver(quantized, dataset, branch, settings, baseline=baseline)
 
 
@@ -113,26 +111,32 @@ def trunk(settings: Settings) -> tuple[Any, Any, Any]:
     return dataset, valid, teacher.outputs["trained"]
 
 
-def baseline_branch(teacher: Any, dataset: Any, settings: Settings) -> Any:
-    """Train the teacher on for as many steps as compression takes: equal budgets."""
+def baseline_branch(teacher: Any, dataset: Any, settings: Settings) -> tuple[Any, Any]:
+    """Train the teacher on for as many steps as compression takes: equal budgets.
+
+    Returns:
+        The network, which teaches all others as it is the best, and the network as delivered.
+    """
     longer = train(
         dataset=dataset,
         initial=teacher,
         branch="baseline",
         **{**settings["train"], **settings["baseline"]},
     ).set_display_name("baseline")
-    return deliver_alone(
+    delivered = deliver_alone(
         model=longer.outputs["trained"],
         dataset=dataset,
         branch="baseline",
         **settings.hand_on(*DELIVERY),
     ).set_display_name("baseline")
+    return longer.outputs["trained"], delivered
 
 
-def teacher_branch(teacher: Any, shared: dict[str, Any], settings: Settings) -> Any:
+def teacher_branch(model: Any, teacher: Any, shared: dict[str, Any], settings: Settings) -> Any:
     """Compress the teacher."""
     return deep_compression(
-        model=teacher,
+        model=model,
+        teacher=teacher,
         branch="teacher",
         **shared,
         **settings.hand_on(*COMPRESSION, *DELIVERY),
@@ -146,6 +150,7 @@ def student_branch(teacher: Any, shared: dict[str, Any], settings: Settings) -> 
     ).set_display_name("student")
     return deep_compression(
         model=student.outputs["student"],
+        teacher=teacher,
         branch="student",
         **shared,
         **settings.hand_on(*DELIVERY, prune="student_prune", quantize="student_quantize"),
@@ -187,12 +192,12 @@ def control_branch(valid: Any, shared: dict[str, Any], settings: Settings) -> An
 def compress(settings: Settings):
     """Train a teacher, compress it and a student of it, and judge both against the teacher."""
     dataset, valid, teacher = trunk(settings)
-    baseline = baseline_branch(teacher, dataset, settings)
+    longer, baseline = baseline_branch(teacher, dataset, settings)
     shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
     branches = {
         "baseline": baseline,
-        "teacher": teacher_branch(teacher, shared, settings),
-        "student": student_branch(teacher, shared, settings),
+        "teacher": teacher_branch(teacher, longer, shared, settings),
+        "student": student_branch(longer, shared, settings),
         "control": control_branch(valid, shared, settings),
     }
 
@@ -207,5 +212,6 @@ def compress(settings: Settings):
         teacher_evaluation=branches["teacher"].outputs["evaluation"],
         student=branches["student"].outputs["converted"],
         student_evaluation=branches["student"].outputs["evaluation"],
+        baseline_evaluation=baseline.outputs["evaluation"],
         **settings["publish"],
     ).set_caching_options(False)

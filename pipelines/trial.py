@@ -37,9 +37,9 @@ REFERENCE = "float32"
 def teacher_trial(settings: Settings):
     """Compress the teacher and compare it with the baseline."""
     dataset, _, teacher = trunk(settings)
-    baseline = baseline_branch(teacher, dataset, settings)
+    longer, baseline = baseline_branch(teacher, dataset, settings)
     shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
-    teacher_branch(teacher, shared, settings)
+    teacher_branch(teacher, longer, shared, settings)
 
 
 @dsl.pipeline(name="student-trial")
@@ -49,9 +49,9 @@ def teacher_trial(settings: Settings):
 def student_trial(settings: Settings):
     """Distill a student, compress it and compare it with the baseline."""
     dataset, _, teacher = trunk(settings)
-    baseline = baseline_branch(teacher, dataset, settings)
+    longer, baseline = baseline_branch(teacher, dataset, settings)
     shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
-    student_branch(teacher, shared, settings)
+    student_branch(longer, shared, settings)
 
 
 def trial_run(choice: Choice, arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -2,20 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from thimble.models import to_keras
 from thimble.objective import (
     ObjectiveConfig,
     class_weights,
     pixel_weights,
     weighted_cross_entropy,
 )
-from thimble.records import Dataset
-from thimble.stage import require
+from thimble.records import Dataset, read_records
+from thimble.scoring import confusion, foreground_dice
+from thimble.stage import BadInput, require
+from thimble.training import Validator
+from thimble.weights import load_weights
 
-__all__ = ["TargetConfig", "soft_cross_entropy", "taught_loss"]
+__all__ = ["TargetConfig", "load_teacher", "soft_cross_entropy", "taught_loss"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,44 @@ class TargetConfig:
         require(
             0 <= self.soft_share <= 1, "soft_share must be in [0, 1]", soft_share=self.soft_share
         )
+
+
+def _prior_dice(dataset: Dataset) -> float:
+    """Return validation Dice of the best mask that looks at no scan: one class everywhere."""
+    classes = len(dataset.classes)
+    counts = np.zeros((classes, classes, 3), np.int64)
+    for record in read_records(dataset, "validation"):
+        for index in range(classes):
+            counts[index] += confusion(record.label, np.full_like(record.label, index), classes)
+    return max(foreground_dice(each) for each in counts)
+
+
+def load_teacher(path: str | Path, dataset: Dataset) -> tf_keras.Model:
+    """Load a network that others learn from.
+
+    Args:
+        path: Model artifact.
+        dataset: What it teaches; its validation split tells whether the network knows anything.
+
+    Raises:
+        BadInput: If channels or classes differ from the data set's, or if its Dice is not above
+            that of one class everywhere.
+    """
+    weights = load_weights(path)
+    shape = weights.architecture["config"]
+    if (shape["channels"], shape["classes"]) != (dataset.channels, len(dataset.classes)):
+        raise BadInput(
+            f"The teacher has {shape['channels']} channels and {shape['classes']} classes, "
+            f"the data set {dataset.channels} and {len(dataset.classes)}. Use one made for it."
+        )
+    teacher = to_keras(weights)
+    found, prior = Validator(dataset, teacher).dice(), _prior_dice(dataset)
+    if found <= prior:
+        raise BadInput(
+            f"A teacher must know more than one class everywhere, validation Dice {prior:.4f}. "
+            f"Received: {found:.4f}. Train it for more steps, or check labels and learning_rate."
+        )
+    return teacher
 
 
 def soft_cross_entropy(

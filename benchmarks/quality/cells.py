@@ -80,7 +80,8 @@ def run_cell(cell: Cell, recipe: Recipe, dataset: Path, folder: Path, seed: int)
         if cell.stage == "train":
             weights, figures = stage.train_model(dataset, config, run, source)
         else:
-            weights, figures = getattr(stage, function)(source, dataset, config, run)
+            taught = {"teacher_path": folder / cell.teacher} if cell.teacher else {}
+            weights, figures = getattr(stage, function)(source, dataset, config, run, **taught)
         finish(run, writer(weights), target, figures, None, source)
     history: list[dict[str, Any]] = read_json(target / "history.json")
     found: dict[str, Any] = history[-1]["metrics"]

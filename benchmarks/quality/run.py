@@ -32,12 +32,15 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _with_needs(names: list[str], cells: dict[str, Cell]) -> list[str]:
     """Return the cells and all that they take, each after what it takes."""
     ordered: list[str] = []
+
+    def add(name: str) -> None:
+        if name and name not in ordered:
+            add(cells[name].model)
+            add(cells[name].teacher)
+            ordered.append(name)
+
     for name in names:
-        chain, at = [], name
-        while at and at not in ordered:
-            chain.append(at)
-            at = cells[at].model
-        ordered += reversed(chain)
+        add(name)
     return ordered
 
 
@@ -86,12 +89,12 @@ def _run_missing(options: argparse.Namespace) -> int:
     running: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
     failed: list[str] = []
 
-    def done(seed: int, name: str) -> bool:
-        return not name or is_trained(folder / f"seed{seed}" / name)
+    def done(seed: int, *names: str) -> bool:
+        return all(not name or is_trained(folder / f"seed{seed}" / name) for name in names)
 
     waiting = [job for job in waiting if not done(*job)]
     while waiting or running:
-        ready = [job for job in waiting if done(job[0], cells[job[1]].model)]
+        ready = [job for job in waiting if done(job[0], cells[job[1]].model, cells[job[1]].teacher)]
         while ready and len(running) < options.workers:
             job = ready.pop(0)
             waiting.remove(job)

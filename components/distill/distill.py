@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from thimble.accounting import account_for
-from thimble.distillation import TargetConfig, taught_loss
-from thimble.models import build, from_keras, to_keras
+from thimble.distillation import TargetConfig, load_teacher, taught_loss
+from thimble.models import build, from_keras
 from thimble.objective import ObjectiveConfig
 from thimble.patches import AugmentationConfig
 from thimble.records import load_dataset
@@ -79,7 +79,7 @@ def distill_student(
         The student with the best validation Dice, and the figures.
 
     Raises:
-        BadInput: If the student is wider than the teacher.
+        BadInput: If the student is wider than the teacher, or the teacher of no use.
         Diverged: If the loss is no longer finite.
 
     Source: Mangalam, Salzmann, 2018, section 3 (batch normalisation, class weights, mixed
@@ -88,7 +88,7 @@ def distill_student(
     make_deterministic(config.schedule.seed)
     dataset, taught = load_dataset(dataset_path), load_weights(teacher_path)
     architecture = _student_architecture(taught, config.base_width)
-    teacher, student = to_keras(taught), build(architecture)
+    teacher, student = load_teacher(teacher_path, dataset), build(architecture)
     optimizer = cosine_optimizer(config.schedule)
     optimizer.build(student.trainable_variables)
     validator = Validator(dataset, student)

@@ -12,6 +12,7 @@ def prune(
     dataset: dsl.Input[dsl.Dataset],
     pruned: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    teacher: dsl.Input[dsl.Model] = None,
     branch: str = "teacher",
     method: str = "magnitude", sparsity: float = 0.9,
     allocation: str = "sensitivity", ramp_share: float = 0.6,
@@ -27,6 +28,8 @@ def prune(
     from thimble.stage import start
     from thimble.weights import writer
 
-    with start("prune", PruneConfig, locals(), (model.path, dataset.path)) as run:
-        weights, figures = prune_model(model.path, dataset.path, run.config, run)
+    taught_by = teacher.path if teacher else None
+    inputs = [model.path, dataset.path, *([taught_by] if taught_by else [])]
+    with start("prune", PruneConfig, locals(), inputs) as run:
+        weights, figures = prune_model(model.path, dataset.path, run.config, run, taught_by)
         finish(run, writer(weights), pruned.path, figures, metrics, model.path)

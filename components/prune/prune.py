@@ -98,7 +98,11 @@ class PruneConfig:
 
 
 def prune_model(
-    model_path: str | Path, dataset_path: str | Path, config: PruneConfig, run: Run
+    model_path: str | Path,
+    dataset_path: str | Path,
+    config: PruneConfig,
+    run: Run,
+    teacher_path: str | Path | None = None,
 ) -> tuple[Weights, dict[str, float]]:
     """Zero weights of each layer, or mask channels, step by step while the rest is trained on.
 
@@ -107,11 +111,13 @@ def prune_model(
         dataset_path: Dataset artifact.
         config: Amount, targets, patches, objective and schedule.
         run: Progress and checkpoints.
+        teacher_path: Model artifact that teaches; the network as it came in if there is none.
 
     Returns:
         Weights with `<kernel>.mask` constraints, or of fewer channels, and the figures.
 
     Raises:
+        BadInput: If the teacher does not fit the data or knows nothing.
         Diverged: If the loss is no longer finite.
 
     Source: Han et al., 2015; Zhu, Gupta, 2017, equation 1 (cubic schedule); for `surgery` Guo, Yao,
@@ -119,7 +125,7 @@ def prune_model(
     """
     make_deterministic(config.schedule.seed)
     dataset, dense = load_dataset(dataset_path), load_weights(model_path)
-    recovery = Recovery(dense, dataset, config, run)
+    recovery = Recovery(dense, dataset, config, run, teacher_path)
     result, figures = METHODS[config.amount.method](dense, recovery)
     figures = {**account_for(result), "sparsity_reached": sparsity_of(result), **figures}
     return result, figures

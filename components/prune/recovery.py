@@ -1,13 +1,13 @@
 """What all methods of pruning share: the training that brings Dice back."""
 
 from collections.abc import Callable
-from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 import tf_keras
 
-from thimble.distillation import taught_loss
+from thimble.distillation import load_teacher, taught_loss
 from thimble.models import to_keras
 from thimble.records import Dataset
 from thimble.stage import Run
@@ -24,7 +24,7 @@ MASK_UPDATES = 20
 
 
 class Recovery:
-    """Trains a network whose weights go; the network as it came in teaches it.
+    """Trains a network whose weights go; another, or it as it came in, teaches it.
 
     Attributes:
         config: Of the stage.
@@ -36,7 +36,14 @@ class Recovery:
         optimizer: Adam with the schedule of the stage; not built.
     """
 
-    def __init__(self, dense: Weights, dataset: Dataset, config: "PruneConfig", run: Run) -> None:
+    def __init__(
+        self,
+        dense: Weights,
+        dataset: Dataset,
+        config: "PruneConfig",
+        run: Run,
+        teacher_path: str | Path | None = None,
+    ) -> None:
         """Bind the data, the teacher and the schedule."""
         self.config = config
         self.steps = config.schedule.steps
@@ -44,12 +51,7 @@ class Recovery:
         self.optimizer = cosine_optimizer(config.schedule)
         self.dataset, self.run = dataset, run
         self.batches = stream_patches(dataset, config.augmentation, config.schedule)
-        self._dense = dense
-
-    @cached_property
-    def _teacher(self) -> tf_keras.Model:
-        """The network as it came in."""
-        return to_keras(self._dense)
+        self._teacher = load_teacher(teacher_path, dataset) if teacher_path else to_keras(dense)
 
     def updates_masks(self, step: int) -> bool:
         """Tell whether masks are chosen anew before a step.

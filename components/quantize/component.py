@@ -12,6 +12,7 @@ def quantize(
     dataset: dsl.Input[dsl.Dataset],
     quantized: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    teacher: dsl.Input[dsl.Model] = None,
     branch: str = "teacher",
     codebook_size: int = 32, initialization: str = "linear", rate_weight: float = 0.0,
     temperature: float = 2.0, soft_share: float = 0.5,
@@ -26,6 +27,8 @@ def quantize(
     from thimble.stage import start
     from thimble.weights import writer
 
-    with start("quantize", QuantizeConfig, locals(), (model.path, dataset.path)) as run:
-        weights, figures = quantize_model(model.path, dataset.path, run.config, run)
+    taught_by = teacher.path if teacher else None
+    inputs = [model.path, dataset.path, *([taught_by] if taught_by else [])]
+    with start("quantize", QuantizeConfig, locals(), inputs) as run:
+        weights, figures = quantize_model(model.path, dataset.path, run.config, run, taught_by)
         finish(run, writer(weights), quantized.path, figures, metrics, model.path)

@@ -14,7 +14,7 @@ from components.quantize.folding import fold_batch_norm
 from components.quantize.rate import Shared, price_of, share_by_rate
 from components.quantize.shared_kernels import SharedKernels, codebook_step, kernels_of
 from thimble.accounting import account_for
-from thimble.distillation import TargetConfig, taught_loss
+from thimble.distillation import TargetConfig, load_teacher, taught_loss
 from thimble.fisher import fisher_information
 from thimble.models import from_keras, to_keras
 from thimble.objective import ObjectiveConfig
@@ -81,7 +81,7 @@ class QuantizeConfig:
     Attributes:
         branch: Label of the network in the run.
         codebook: Size and start of the codebooks.
-        target: How much the network as it came in teaches the quantized one.
+        target: How much the teacher teaches the quantized network.
         augmentation: Patches.
         objective: Weights of the pixels.
         schedule: Steps, pace and patience.
@@ -120,14 +120,14 @@ def _share(
 
 
 def _train_codebooks(
-    folded: Weights, dataset: Dataset, config: QuantizeConfig, run: Run
+    folded: Weights, teacher: tf_keras.Model, dataset: Dataset, config: QuantizeConfig, run: Run
 ) -> tuple[tf_keras.Model, SharedKernels, dict[str, float]]:
     """Share the values of the kernels, train them, round them as they ship."""
     model = to_keras(folded)
     validator = Validator(dataset, model)
     before = validator.dice()
     batches = stream_patches(dataset, config.augmentation, config.schedule)
-    measure = taught_loss(model, to_keras(folded), dataset, config.objective, config.target)
+    measure = taught_loss(model, teacher, dataset, config.objective, config.target)
     shared = SharedKernels(model, _share(model, measure, batches(0), config))
     clustered = validator.dice()
     optimizer = cosine_optimizer(config.schedule)
@@ -156,7 +156,11 @@ def _train_codebooks(
 
 
 def quantize_model(
-    model_path: str | Path, dataset_path: str | Path, config: QuantizeConfig, run: Run
+    model_path: str | Path,
+    dataset_path: str | Path,
+    config: QuantizeConfig,
+    run: Run,
+    teacher_path: str | Path | None = None,
 ) -> tuple[Weights, dict[str, float]]:
     """Fold batch normalisation, share each layer's values, and train the shared values.
 
@@ -165,11 +169,13 @@ def quantize_model(
         dataset_path: Dataset artifact.
         config: Codebooks, patches, objective and schedule.
         run: Progress and checkpoints.
+        teacher_path: Model artifact that teaches; the network as it came in if there is none.
 
     Returns:
         Weights with `<kernel>.indices` and `<kernel>.codebook` constraints, and the figures.
 
     Raises:
+        BadInput: If the teacher does not fit the data or knows nothing.
         Diverged: If the loss is no longer finite.
 
     Source: Han, Mao, Dally, 2015, section 3; Choi, El-Khamy, Lee, 2017, sections 3 and 4.
@@ -177,6 +183,7 @@ def quantize_model(
     make_deterministic(config.schedule.seed)
     dataset = load_dataset(dataset_path)
     folded = fold_batch_norm(load_weights(model_path))
-    model, shared, figures = _train_codebooks(folded, dataset, config, run)
+    teacher = load_teacher(teacher_path, dataset) if teacher_path else to_keras(folded)
+    model, shared, figures = _train_codebooks(folded, teacher, dataset, config, run)
     result = from_keras(model, folded.architecture, folded.preprocessing, shared.constraints())
     return result, {**account_for(result), **figures}

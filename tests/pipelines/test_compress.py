@@ -73,6 +73,18 @@ def test_parameters_reach_the_task_that_they_name(compress: Any) -> None:
     assert source("train-3", "base_width") == "distill_base_width"
 
 
+def test_the_baseline_teaches_both_branches(compress: Any) -> None:
+    tasks = compress.pipeline_spec.root.dag.tasks
+    for task in ("deep-compression", "deep-compression-2", "distill"):
+        assert (
+            tasks[task].inputs.artifacts["teacher"].task_output_artifact.producer_task == "train-2"
+        )
+    assert (
+        tasks["deep-compression"].inputs.artifacts["model"].task_output_artifact.producer_task
+        == "train"
+    )
+
+
 def test_publish_is_never_cached_and_training_waits_for_validation(compress: Any) -> None:
     tasks = compress.pipeline_spec.root.dag.tasks
     assert not tasks["publish"].caching_options.enable_cache

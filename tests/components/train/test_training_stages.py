@@ -5,71 +5,18 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
-from components.convert.tflite import freeze, to_tflite
-from components.distill.distill import DistillConfig, distill_student
-from components.prune.prune import PruneConfig, prune_model
-from components.quantize.quantize import QuantizeConfig, quantize_model
-from components.train.train import TrainConfig, train_model
+from tests.components.train.small_stages import SMALL, run_stage
 from thimble.artifact import digest_folder, load_history
-from thimble.codec import decode, encode_model
-from thimble.models import to_keras
-from thimble.stage import BadInput, flat_fields, start
+from thimble.stage import BadInput
 from thimble.training import Diverged
-from thimble.weights import Weights, load_weights, save_weights, sparsity_of, writer
-
-STAGES: dict[str, tuple[type, Any]] = {
-    "train": (TrainConfig, train_model),
-    "distill": (DistillConfig, distill_student),
-    "prune": (PruneConfig, prune_model),
-    "quantize": (QuantizeConfig, quantize_model),
-}
-SMALL = {
-    "base_width": 4,
-    "depth": 2,
-    "patch_size": 32,
-    "steps": 40,
-    "evaluate_every": 10,
-    "learning_rate": 0.01,
-    "batch_size": 2,
-}
-
-
-def run_stage(
-    name: str, inputs: list[Path], output: Path, initial: Path | None = None, **changes: Any
-) -> dict[str, float]:
-    """Run a stage as its component does; return its figures."""
-    from thimble.artifact import finish
-
-    config_class, work = STAGES[name]
-    arguments = flat_fields(config_class) | SMALL | changes
-    with start(name, config_class, arguments, inputs) as run:
-        extra = {"initial": initial} if initial else {}
-        weights, figures = work(*inputs, run.config, run, **extra)
-        finish(run, writer(weights), output, figures, previous=inputs[0])
-    return dict(figures)
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory, training_dataset: Path) -> Path:
-    folder = tmp_path_factory.mktemp("teacher") / "model"
-    figures = run_stage("train", [training_dataset], folder)
-    assert figures["dice_validation"] > 0.8
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pruned(tmp_path_factory: pytest.TempPathFactory, teacher: Path, training_dataset: Path) -> Path:
-    folder = tmp_path_factory.mktemp("pruned") / "model"
-    figures = run_stage("prune", [teacher, training_dataset], folder, sparsity=0.8)
-    assert figures["dice_validation"] > 0.7
-    return folder
+from thimble.weights import load_weights, save_weights, sparsity_of
 
 
 def test_equal_seeds_give_equal_bytes_and_others_do_not(
@@ -186,6 +133,47 @@ def test_a_student_wider_than_its_teacher_is_refused(
         run_stage("distill", [teacher, training_dataset], tmp_path / "s", base_width=8)
 
 
+@pytest.mark.parametrize("stage", ["prune", "quantize"])
+def test_another_network_teaches_where_it_is_given(
+    tmp_path: Path, teacher: Path, pruned: Path, training_dataset: Path, stage: str
+) -> None:
+    changes = {"soft_share": 1.0, "steps": 10}
+    run_stage(stage, [pruned, training_dataset], tmp_path / "alone", **changes)
+    other = {"teacher_path": teacher}
+    run_stage(stage, [pruned, training_dataset], tmp_path / "taught", other, **changes)
+    alone, taught = load_weights(tmp_path / "alone"), load_weights(tmp_path / "taught")
+    assert any((alone.tensors[name] != taught.tensors[name]).any() for name in alone.tensors)
+
+
+@pytest.mark.parametrize("stage", ["distill", "prune", "quantize"])
+def test_a_teacher_worse_than_one_class_everywhere_is_refused(
+    tmp_path: Path, teacher: Path, training_dataset: Path, stage: str
+) -> None:
+    weights = load_weights(teacher)
+    head = {name: -weights.tensors[name] for name in ("head/kernel", "head/bias")}
+    save_weights(replace(weights, tensors={**weights.tensors, **head}), tmp_path / "wrong")
+    extra = {} if stage == "distill" else {"teacher_path": tmp_path / "wrong"}
+    model = tmp_path / "wrong" if stage == "distill" else teacher
+    with pytest.raises(BadInput, match="must know more than one class everywhere"):
+        run_stage(stage, [model, training_dataset], tmp_path / "out", extra)
+
+
+def test_a_teacher_of_other_scans_is_refused(
+    tmp_path: Path, teacher: Path, training_dataset: Path
+) -> None:
+    weights = load_weights(teacher)
+    shape = {**weights.architecture["config"], "channels": 3}
+    kernel = np.repeat(weights.tensors["conv_e0_a/kernel"], 3, axis=2)
+    other = replace(
+        weights,
+        architecture={**weights.architecture, "config": shape},
+        tensors={**weights.tensors, "conv_e0_a/kernel": kernel},
+    )
+    save_weights(other, tmp_path / "other")
+    with pytest.raises(BadInput, match="teacher has 3 channels and 2 classes"):
+        run_stage("distill", [tmp_path / "other", training_dataset], tmp_path / "out")
+
+
 def test_pruning_reaches_the_total_and_keeps_masks(pruned: Path, teacher: Path) -> None:
     weights, dense = load_weights(pruned), load_weights(teacher)
     assert sparsity_of(weights) == pytest.approx(0.8, abs=0.005)
@@ -283,100 +271,3 @@ def test_dearer_bits_make_a_smaller_package(
     assert sizes == sorted(sizes, reverse=True) and sizes[-1] < 0.8 * sizes[0]
     assert found[1]["dice_validation"] > 0.7
     assert found[2]["codebook_entries_mean"] < found[0]["codebook_entries_mean"]
-
-
-@pytest.fixture(scope="module")
-def cut(tmp_path_factory: pytest.TempPathFactory, teacher: Path, training_dataset: Path) -> Path:
-    folder = tmp_path_factory.mktemp("cut") / "model"
-    figures = run_stage(
-        "prune", [teacher, training_dataset], folder, method="channels", sparsity=0.3
-    )
-    assert figures["dice_validation"] > 0.7
-    assert figures["work_ratio"] >= 1 / 0.7
-    assert figures["sparsity_reached"] == pytest.approx(0.3, abs=0.05)
-    assert figures["macs_ratio"] > 1.2 and figures["channels_kept"] < 1
-    before = load_history(teacher)[-1]["metrics"]
-    assert figures["float32_bytes"] < before["float32_bytes"]
-    return folder
-
-
-def test_cut_channels_flow_through_to_tflite(
-    tmp_path: Path, cut: Path, training_dataset: Path
-) -> None:
-    run_stage("quantize", [cut, training_dataset], tmp_path / "q", codebook_size=16, steps=5)
-    shared = load_weights(tmp_path / "q")
-    assert (
-        shared.architecture["config"]["widths"]
-        == load_weights(cut).architecture["config"]["widths"]
-    )
-    package = encode_model(shared)
-    decoded = decode(package)
-    assert isinstance(decoded, Weights)
-    assert decoded.architecture == shared.architecture
-    model = to_keras(decoded)
-    tflite = to_tflite(freeze(model, 32, 1), "float32", np.zeros((1, 32, 32, 1), np.float32))
-    tile = np.random.default_rng(0).normal(size=(1, 32, 32, 1)).astype(np.float32)
-    interpreter = Interpreter(model_content=tflite)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], tile)
-    interpreter.invoke()
-    logits = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    assert np.allclose(logits, model(tile, training=False), atol=1e-4)
-
-
-def test_a_student_of_a_cut_teacher_has_regular_widths(
-    tmp_path: Path, cut: Path, training_dataset: Path
-) -> None:
-    run_stage("distill", [cut, training_dataset], tmp_path / "s", base_width=2, steps=2)
-    student = load_weights(tmp_path / "s")
-    assert "widths" not in student.architecture["config"]
-    assert student.tensors["conv_e1_a/kernel"].shape == (3, 3, 2, 4)
-
-
-def test_so_many_channels_cannot_go(tmp_path: Path, teacher: Path, training_dataset: Path) -> None:
-    with pytest.raises(BadInput, match=r"sparsity of method 'channels' must be <= .*0.95"):
-        run_stage(
-            "prune", [teacher, training_dataset], tmp_path / "p", method="channels", sparsity=0.95
-        )
-
-
-def test_cutting_no_channel_keeps_the_network(
-    tmp_path: Path, teacher: Path, training_dataset: Path
-) -> None:
-    arguments = {"method": "channels", "sparsity": 0.0, "learning_rate": 1e-7}
-    figures = run_stage("prune", [teacher, training_dataset], tmp_path / "p", **arguments)
-    before = load_history(teacher)[-1]["metrics"]["dice_validation"]
-    assert figures["dice_validation"] == pytest.approx(before, abs=0.02)
-    assert figures["macs_ratio"] == figures["channels_kept"] == 1.0
-
-
-KILLED_CHANNELS = """
-import os, signal
-from components.prune.prune import PruneConfig, prune_model
-from thimble.stage import Run, flat_fields, start
-
-def progress(self, step, total, **figures):
-    if step > 20:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Run.progress = progress
-arguments = flat_fields(PruneConfig) | {arguments!r}
-with start("prune", PruneConfig, arguments, {inputs!r}) as run:
-    prune_model(*{inputs!r}, run.config, run)
-"""
-
-
-def test_killed_channel_pruning_continues_to_the_same_bytes(
-    tmp_path: Path, cut: Path, teacher: Path, training_dataset: Path, monkeypatch: Any
-) -> None:
-    monkeypatch.setenv("THIMBLE_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    changes = {"method": "channels", "sparsity": 0.3}
-    inputs = [str(teacher), str(training_dataset)]
-    code = KILLED_CHANNELS.format(arguments=SMALL | changes, inputs=inputs)
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ, capture_output=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    assert list((tmp_path / "checkpoints").rglob("*.index"))
-    run_stage("prune", [teacher, training_dataset], tmp_path / "resumed", **changes)
-    assert digest_folder(cut) == digest_folder(tmp_path / "resumed")
