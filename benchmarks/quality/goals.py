@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.quality.equal_dice import Point, interpolated_bytes, smallest_at
 from benchmarks.quality.kinds import BASELINE
+from benchmarks.quality.recipes import STUDENTS, WHOLE_STUDENTS
 from benchmarks.quality.results import Results, Row
 
 __all__ = ["COMPARISONS", "GOALS", "NOT_RUN", "Goal", "at_narrow_dice", "comparisons", "points"]
@@ -83,14 +84,20 @@ def at_narrow_dice(results: Results) -> list[AtDice]:
 COMPARISONS = (
     ("surgery against magnitude pruning, 95 %", "teacher-95-pruned", "magnitude-95"),
     ("rate-aware against plain quantization, 95 %", "teacher-95", "teacher-95-plain"),
+    ("taught by the baseline against by itself, 95 %", "taught-95", "teacher-95"),
     *(
         (f"{what}, base {width}", f"student-{width}-{first}", second.format(width))
-        for width in (2, 4, 8)
-        for what, first, second in (
-            ("distilled against alone, uncompressed", "whole", "narrow-{}"),
-            ("student as it ships against alone, uncompressed", "small", "narrow-{}"),
-            ("student as it ships against itself uncompressed", "small", "student-{}-whole"),
+        for what, first, second, widths in (
+            ("distilled against alone, uncompressed", "whole", "narrow-{}", WHOLE_STUDENTS),
+            ("student as it ships against alone, uncompressed", "small", "narrow-{}", STUDENTS),
+            (
+                "student as it ships against itself uncompressed",
+                "small",
+                "student-{}-whole",
+                WHOLE_STUDENTS,
+            ),
         )
+        for width in widths
     ),
 )
 
@@ -223,7 +230,7 @@ GOALS = (
     Goal("int8 of baseline and teachers less their float32, points", ">= -0.3 with its bound",
          _int8),
     Goal("int8 of baseline and teacher, speed to float32 of the baseline", ">= 3x",
-         _speed(("baseline int8", "teacher-"), 3)),
+         _speed(("baseline int8", "teacher-", "taught-"), 3)),
     Goal("channels cut: float32, speed to the baseline", ">= 2x", _speed(("channels-",), 2)),
     Goal("channels cut less baseline, points", ">= -0.5 with its bound", _channels),
     Goal("pruning with regrowth less magnitude, 95 % and equal steps, points",

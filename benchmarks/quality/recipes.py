@@ -1,5 +1,6 @@
 """What each network of the curve is trained and compressed with; chosen on validation only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,7 @@ class Recipe:
         teach: Steps of the teacher.
         total: Steps of every other network, those of its teacher or student included.
         without: Beginnings of the names of cells that are left out.
+        more_seeds: Trainings of those cells that have more of them.
     """
 
     data: str
@@ -51,6 +53,11 @@ class Recipe:
     teach: int
     total: int
     without: tuple[str, ...] = ()
+    more_seeds: Mapping[str, int] = field(default_factory=dict)
+
+    def seeds_of(self, cell: str) -> range:
+        """Return the seeds of a cell."""
+        return range(1, self.more_seeds.get(cell, self.seeds) + 1)
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ RECIPES = {
         patches={"patch_size": 160, "batch_size": 4, "evaluate_every": 200},
         teach=1500,
         total=3000,
+        more_seeds={"student-2-small": 5},
     ),
     "isbi2012": Recipe(
         data="isbi2012",
@@ -149,7 +157,7 @@ def _teachers(recipe: Recipe) -> list[Cell]:
     for name, rate_weight in DIRECT.items():
         cells.append(Cell(name, "quantize", {**quantize, "rate_weight": rate_weight}, "longer"))
     cut = {**prune, "method": "channels", "sparsity": CHANNELS / 100, "steps": 5 * share}
-    cells.append(Cell(f"channels-{CHANNELS}", "prune", cut, "teacher"))
+    cells.append(Cell(f"channels-{CHANNELS}", "prune", cut, "teacher", BASELINE))
     return cells
 
 

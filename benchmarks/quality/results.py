@@ -127,7 +127,7 @@ def load_results(folder: Path, dataset: str, split: str) -> Results:
     for name in cells_of(recipe):
         if not kind_of(name).networks:
             continue
-        for seed in range(1, recipe.seeds + 1):
+        for seed in recipe.seeds_of(name):
             scores = read_scores(folder / dataset / f"seed{seed}" / name, split)
             if scores is None:
                 results.missing.setdefault(name, []).append(seed)

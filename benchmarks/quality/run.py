@@ -80,12 +80,15 @@ def _run_missing(options: argparse.Namespace) -> int:
     cells = cells_of(recipe)
     asked = [name for name in options.cells.split(",") if name] or list(cells)
     seeds = [int(seed) for seed in options.seeds.split(",") if seed]
-    seeds = seeds or list(range(1, recipe.seeds + 1))
     folder = options.out / options.dataset
     if not (folder / "dataset" / "dataset.json").exists():
         if code := _start(options, "dataset", 0).wait():
             return code
-    waiting = [(seed, name) for seed in seeds for name in _with_needs(asked, cells)]
+    waiting = [
+        (seed, name)
+        for seed in seeds or range(1, max([recipe.seeds, *recipe.more_seeds.values()]) + 1)
+        for name in _with_needs([n for n in asked if seed in recipe.seeds_of(n)], cells)
+    ]
     running: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
     failed: list[str] = []
 

@@ -127,12 +127,13 @@ def _jobs(options: argparse.Namespace) -> list[tuple[int, str]]:
     """Return seeds and cells to score."""
     recipe = RECIPES[options.dataset]
     seeds = [int(seed) for seed in options.seeds.split(",") if seed]
-    seeds = seeds or list(range(1, recipe.seeds + 1))
     asked = [name for name in options.cells.split(",") if name]
     jobs = []
-    for seed in seeds:
+    for seed in seeds or range(1, max([recipe.seeds, *recipe.more_seeds.values()]) + 1):
         folder = options.out / options.dataset / f"seed{seed}"
         for name in asked or cells_of(recipe):
+            if not asked and seed not in recipe.seeds_of(name):
+                continue
             if not is_trained(folder / name):
                 print(f"seed {seed} {name}: not run", flush=True)
             elif kind_of(name).networks:
