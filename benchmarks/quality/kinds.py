@@ -46,6 +46,7 @@ KINDS = (
     (r"magnitude-\d+", Kind("magnitude", FLOAT32)),
     (r"surgery-\d+", Kind("pruned", FLOAT32)),
     (r"channels-\d+", Kind("channels", FLOAT32)),
+    (r"cut-\d+-r\d+", Kind("cut", BOTH, curve=True)),
 )
 
 
