@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-__all__ = ["BASELINE", "Kind", "kind_of"]
+__all__ = ["BASELINE", "BOTH", "Kind", "kind_of"]
 
 BASELINE = "baseline"
 BOTH = ("float32", "int8")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality.kinds import BASELINE, kind_of
+from benchmarks.quality.kinds import BASELINE, BOTH, kind_of
 from benchmarks.quality.recipes import RECIPES, cells_of
 from benchmarks.quality.scores import is_trained, network_digest
 from benchmarks.quality.setting import RUNS, commit, machine
@@ -75,7 +75,9 @@ def quantiles(network: list[float], baseline: list[float]) -> dict[str, float]:
 def _variants(cell: str) -> tuple[str, ...]:
     """Return which variants of a cell are timed."""
     arm = kind_of(cell).arm
-    return {"baseline": ("int8",), "teacher": ("int8",), "channels": ("float32",)}.get(arm, ())
+    return {"baseline": ("int8",), "teacher": ("int8",), "channels": ("float32",), "cut": BOTH}.get(
+        arm, ()
+    )
 
 
 def _caller(content: TfliteFile) -> Any:

@@ -53,8 +53,9 @@ rate; the number behind r is what a bit is worth (`rate_weight` in 1e-5; 3 if th
 *teacher-95-plain*: plain k-means, 16 values a layer, of the same pruned network. *magnitude-95*:
 pruned without regrowth. *narrow-w*: base w alone. *student-w*: base w taught by the baseline;
 *-small*: then pruned and shared, taught as well; *-whole*: distilled for all steps, uncompressed.
-*channels-p*: p % of the work of the layers cut out, taught by the baseline. *nncodec-q*:
-NNCodec (ISO/IEC 15938-17) at a quantization parameter.
+*channels-p*: p % of the work of the layers cut out, taught by the baseline; *cut-p*: that, shared
+by rate, added after test scores of others had been seen. *nncodec-q*: NNCodec (ISO/IEC
+15938-17) at a quantization parameter.
 
 Convolutions of networks from base 8 on train with products in bfloat16 and sums in float32.
 """
@@ -160,6 +161,7 @@ def _marks(results: Results) -> list[Mark]:
     """Return the points of the plot."""
     arms = {
         ("teacher", "float32"): ("teacher", ".thimble"),
+        ("cut", "float32"): ("cut", ".thimble"),
         ("student", "float32"): ("student", ".thimble"),
         ("narrow", "int8"): ("narrow int8", "zstd -19"),
         ("narrow", "float32"): ("narrow float32", "zstd -19"),
@@ -172,7 +174,9 @@ def _marks(results: Results) -> list[Mark]:
         found = arms.get((row.kind.arm, row.network))
         if not found or found[1] not in row.forms:
             return None
-        arm = "direct" if row.cell.startswith("direct") else found[0]
+        # Ways to make the teacher smaller are an arm each.
+        way = row.cell.split("-")[0]
+        arm = way if way in ("direct", "taught") else found[0]
         # Widths tell the narrow ones apart; the compressed teachers lie too close for names.
         label = re.findall(r"\d+", row.cell)[0] if row.kind.arm in ("student", "narrow") else ""
         return Mark(arm, row.forms[found[1]], row.dice, label)

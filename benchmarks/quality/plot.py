@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 __all__ = ["ARMS", "Mark", "draw"]
 
-WIDTH, HEIGHT = 390, 360
-LEFT, RIGHT, TOP, BOTTOM = 44, 24, 132, 36
+WIDTH, HEIGHT = 390, 388
+LEFT, RIGHT, TOP, BOTTOM = 44, 24, 160, 36
 # By arm: what the legend says, colour and shape. Arms differ in shape, not in colour alone.
 ARMS = {
-    "teacher": ("teacher, compressed, .thimble", "#1f5fbf", "circle"),
-    "direct": ("teacher, compressed without pruning, .thimble", "#7b52ab", "down"),
+    "cut": ("teacher, channels cut, shared by rate, .thimble", "#0b3d91", "right"),
+    "taught": ("teacher, pruned, taught by the baseline, .thimble", "#1f5fbf", "circle"),
+    "teacher": ("teacher, pruned, taught by itself, .thimble", "#8fb8e8", "circle"),
+    "direct": ("teacher, not pruned, .thimble", "#7b52ab", "down"),
     "student": ("student, distilled, compressed, .thimble", "#1f9e89", "square"),
     "narrow int8": ("narrow net alone, int8 + zstd", "#c51b3a", "triangle"),
     "narrow float32": ("narrow net alone, float32 + zstd", "#e08214", "diamond"),
@@ -121,6 +123,7 @@ def _shape(shape: str, colour: str, x: float, y: float) -> str:
     paths = {
         "square": f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8z",
         "triangle": f"M{x:.1f} {y - 5:.1f}l5 9h-10z",
+        "right": f"M{x - 4:.1f} {y + 4:.1f}v-8l8 4z",
         "down": f"M{x:.1f} {y + 5:.1f}l5 -9h-10z",
         "diamond": f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z",
     }
