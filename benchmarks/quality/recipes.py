@@ -158,8 +158,13 @@ def _teachers(recipe: Recipe) -> list[Cell]:
     cells.append(Cell("longer", "train", longer, "teacher"))
     for name, rate_weight in DIRECT.items():
         cells.append(Cell(name, "quantize", {**quantize, "rate_weight": rate_weight}, "longer"))
-    cut = {"steps": 4 * share, "evaluate_every": share // 2, "learning_rate": 1e-3}
-    cut |= {"method": "channels", "sparsity": CHANNELS / 100}
+    cut = {
+        "steps": 4 * share,
+        "evaluate_every": share // 2,
+        "learning_rate": 1e-3,
+        "method": "channels",
+        "sparsity": CHANNELS / 100,
+    }
     narrowed = f"channels-{CHANNELS}"
     cells.append(Cell(narrowed, "prune", cut, "teacher", BASELINE))
     for name, rate_weight in CUT_RATES.items():
