@@ -29,7 +29,7 @@ DIRECT = {"direct-r100": 1e-3, "direct-r300": 3e-3, "direct-r1000": 1e-2}
 CHANNELS = 55
 # Of the network whose channels were cut.
 CUT_RATES = {f"cut-{CHANNELS}-r30": 3e-4, f"cut-{CHANNELS}-r300": 3e-3}
-STUDENT_SPARSITY = 0.7
+STUDENT_SPARSITY = 0.65
 STUDENT_RATE = 3e-4
 
 
@@ -175,13 +175,14 @@ def _teachers(recipe: Recipe) -> list[Cell]:
 
 def _students(recipe: Recipe) -> list[Cell]:
     """Return the students, compressed, and distilled for as many steps without."""
-    prune, quantize = recipe.total // 6, recipe.total // 10
+    prune, quantize = 2 * recipe.total // 5, recipe.total // 10
     distill = recipe.total - prune - quantize
     cells = []
     for width in STUDENTS:
         name, wide = f"student-{width}", {"base_width": width}
         thin = {
             "steps": prune,
+            "learning_rate": 1e-3,
             "method": "surgery",
             "allocation": "fisher",
             "sparsity": STUDENT_SPARSITY,
