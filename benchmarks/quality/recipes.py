@@ -30,7 +30,7 @@ CHANNELS = 55
 # Of the network whose channels were cut.
 CUT_RATES = {f"cut-{CHANNELS}-r30": 3e-4, f"cut-{CHANNELS}-r300": 3e-3}
 STUDENT_SPARSITY = 0.65
-STUDENT_RATE = 3e-4
+STUDENT_RATE = 1.5e-4
 
 
 @dataclass(frozen=True)
@@ -182,12 +182,19 @@ def _students(recipe: Recipe) -> list[Cell]:
         name, wide = f"student-{width}", {"base_width": width}
         thin = {
             "steps": prune,
+            # The last state alone: one of a higher rate is sharp, and sharing its values hurts.
+            "evaluate_every": prune,
             "learning_rate": 1e-3,
             "method": "surgery",
             "allocation": "fisher",
             "sparsity": STUDENT_SPARSITY,
         }
-        share = {"steps": quantize, "codebook_size": 32, "rate_weight": STUDENT_RATE}
+        share = {
+            "steps": quantize,
+            "learning_rate": 5e-4,
+            "codebook_size": 32,
+            "rate_weight": STUDENT_RATE,
+        }
         cells += [
             Cell(name, "distill", {**wide, "steps": distill}, BASELINE),
             Cell(f"{name}-pruned", "prune", thin, name, BASELINE),
