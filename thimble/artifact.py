@@ -132,4 +132,6 @@ def finish(
         # kfp's cache takes a task only when every output has a file.
         Path(metrics.path).parent.mkdir(parents=True, exist_ok=True)
         write_json(metrics.path, figures)
+    run.figures = figures
+    run.artifacts = [Path(folder) for folder in (path, previous) if folder]
     shutil.rmtree(run.checkpoint, ignore_errors=True)

@@ -1,56 +1,124 @@
 """The one table of figures that reach Prometheus, and their exposition as text."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thimble.artifact import read_json, write_atomically
 
-__all__ = ["METRICS", "VARIANTS", "Metric", "expose", "split_figure"]
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+__all__ = ["METRICS", "VARIANTS", "Metric", "Sample", "expose", "registry_of", "split_figure"]
 
 VARIANTS = ("float32", "float16", "dynamic", "int8")
+# What the end of a figure's name may say, from the last word on: `dice_teacher_int8`.
+SUFFIXES = {
+    "variant": VARIANTS,
+    "branch": ("baseline", "teacher", "student", "control"),
+    "split": ("train", "validation", "test"),
+}
+
+# A row of the table, labels, a value.
+Sample = tuple[str, Mapping[str, str], float]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A row of the table: Prometheus name, which way is better, what it means."""
+    """A row of the table.
+
+    Attributes:
+        name: Prometheus' name, `thimble_<what>_<unit>`.
+        unit: seconds, bytes, ratio, pixels, count, or info for a 1 whose labels tell something.
+        better: higher, lower, or neither.
+        help: What it means.
+    """
 
     name: str
+    unit: str
     better: str
     help: str
 
 
+def _row(what: str, unit: str, better: str, text: str) -> Metric:
+    """Return a row whose name follows from what it is and its unit."""
+    return Metric(f"thimble_{what}_{unit}", unit, better, text)
+
+
 METRICS = {
-    "dice": Metric("thimble_dice_ratio", "higher", "Pooled foreground Dice on the test split"),
-    "dice_validation": Metric(
-        "thimble_dice_validation_ratio", "higher", "Pooled foreground Dice on the validation split"
+    "dice": _row("dice", "ratio", "higher", "Pooled foreground Dice on the test split"),
+    "dice_validation": _row(
+        "dice_validation", "ratio", "higher", "Pooled foreground Dice on the validation split"
     ),
-    "difference": Metric(
-        "thimble_dice_difference_ratio", "higher", "Mean per-image Dice difference to the baseline"
+    "difference": _row(
+        "dice_difference", "ratio", "higher", "Mean per-image Dice difference to the baseline"
     ),
-    "hd95": Metric("thimble_hd95_pixels", "lower", "Mean 95th percentile Hausdorff distance"),
-    "package_bytes": Metric("thimble_package_bytes", "lower", "Bytes of the package on the wire"),
-    "float32_bytes": Metric("thimble_float32_bytes", "lower", "Bytes of the float32 tensors"),
-    "parameters": Metric("thimble_parameters_count", "lower", "Numbers in the network"),
-    "sparsity": Metric("thimble_sparsity_ratio", "higher", "Share of zeros among the kernels"),
-    "ratio": Metric("thimble_compression_ratio", "higher", "float32 bytes over package bytes"),
-    "bits_per_weight": Metric("thimble_bits_per_weight_ratio", "lower", "Package bits per number"),
-    "p50_seconds": Metric("thimble_latency_p50_seconds", "lower", "Median time of one tile"),
-    "p90_seconds": Metric("thimble_latency_p90_seconds", "lower", "90th percentile of one tile"),
-    "cold_start_seconds": Metric("thimble_cold_start_seconds", "lower", "Load and first tile"),
-    "peak_memory_bytes": Metric("thimble_peak_memory_bytes", "lower", "Peak resident memory"),
-    "images": Metric("thimble_images_count", "higher", "Scans in the data set"),
-    "steps": Metric("thimble_steps_count", "lower", "Optimiser steps taken"),
-    "passed": Metric("thimble_gate_passed_ratio", "higher", "1 when every gate holds"),
+    "worst_decile": _row(
+        "dice_worst_decile", "ratio", "higher", "Mean Dice of the worst tenth of the images"
+    ),
+    "hd95": _row("hd95", "pixels", "lower", "Mean 95th percentile Hausdorff distance"),
+    "package_bytes": _row("package", "bytes", "lower", "Bytes of the package on the wire"),
+    "float32_bytes": _row("float32", "bytes", "lower", "Bytes of the float32 tensors"),
+    "parameters": _row("parameters", "count", "lower", "Numbers in the network"),
+    "sparsity": _row("sparsity", "ratio", "higher", "Share of zeros among the kernels"),
+    "ratio": _row("compression", "ratio", "higher", "float32 bytes over package bytes"),
+    "bits_per_weight": _row("bits_per_weight", "ratio", "lower", "Package bits per number"),
+    "p50_seconds": _row("latency_p50", "seconds", "lower", "Median time of one tile"),
+    "p90_seconds": _row("latency_p90", "seconds", "lower", "90th percentile of one tile"),
+    "cold_start_seconds": _row("cold_start", "seconds", "lower", "Load and first tile"),
+    "peak_memory_bytes": _row("peak_memory", "bytes", "lower", "Peak resident memory"),
+    "images": _row("images", "count", "higher", "Scans in the data set, or in one split of it"),
+    "foreground": _row("foreground", "ratio", "neither", "Foreground share of a split's pixels"),
+    "intensity_mean": _row(
+        "intensity_mean", "ratio", "neither", "Mean intensity of a split; 1 is the largest value"
+    ),
+    "steps": _row("steps", "count", "lower", "Optimiser steps taken"),
+    "passed": _row("gate_passed", "ratio", "higher", "1 when every gate holds"),
+    # What thimble.push adds. The stage `run` is a run as a whole.
+    "duration": _row("duration", "seconds", "lower", "Time of the stage when it last ended well"),
+    "last_success": _row("last_success_timestamp", "seconds", "neither", "When it last ended well"),
+    "last_failure": _row("last_failure_timestamp", "seconds", "neither", "When it last failed"),
+    "run_info": _row("run", "info", "neither", "1; labels: run, commit, package_digest"),
 }
 
 
-def split_figure(figure: str) -> tuple[str, str]:
-    """Split a figure such as `dice_int8` into its row and its variant (empty for none)."""
-    for variant in VARIANTS:
-        if figure.endswith(f"_{variant}"):
-            return figure.removesuffix(f"_{variant}"), variant
-    return figure, ""
+def split_figure(figure: str) -> tuple[str, dict[str, str]]:
+    """Split a figure such as `dice_teacher_int8` into its row and its labels.
+
+    Args:
+        figure: A name as `thimble.artifact.finish` takes it.
+
+    Returns:
+        The key of the row, which need not be in the table, and variant, branch and split if the
+        name ends with them.
+    """
+    labels = {}
+    for label, known in SUFFIXES.items():
+        stem, _, word = figure.rpartition("_")
+        # `dice_validation` is a row of its own.
+        if word in known and figure not in METRICS:
+            figure, labels[label] = stem, word
+    return figure, labels
+
+
+def registry_of(samples: Iterable[Sample]) -> "CollectorRegistry":
+    """Return a registry of gauges; samples whose row is not in the table are left out."""
+    from prometheus_client import CollectorRegistry, Gauge
+
+    rows: dict[str, list[tuple[Mapping[str, str], float]]] = {}
+    for key, labels, value in samples:
+        if key in METRICS:
+            rows.setdefault(key, []).append((labels, value))
+    registry = CollectorRegistry()
+    for key, found in rows.items():
+        names = sorted({name for labels, _ in found for name in labels})
+        gauge = Gauge(METRICS[key].name, METRICS[key].help, names, registry=registry)
+        for labels, value in found:
+            # To Prometheus an empty label is none.
+            words = [labels.get(name, "") for name in names]
+            (gauge.labels(*words) if names else gauge).set(value)
+    return registry
 
 
 def expose(folder: str | Path, path: str | Path, labels: Mapping[str, str]) -> None:
@@ -61,20 +129,15 @@ def expose(folder: str | Path, path: str | Path, labels: Mapping[str, str]) -> N
         path: The text file, replaced atomically.
         labels: Labels that all share, such as pipeline and dataset.
     """
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+    from prometheus_client import generate_latest
 
-    registry, gauges = CollectorRegistry(), {}
-    names = [*labels, "stage", "branch", "variant"]
+    samples: list[Sample] = []
     for file in sorted(Path(folder).glob("*.json")):
         record = read_json(file)
+        task = {"stage": record["stage"], "branch": record["branch"]}
         for figure, value in record["figures"].items():
-            key, variant = split_figure(figure)
-            if key not in METRICS:
-                continue
-            if key not in gauges:
-                row = METRICS[key]
-                gauges[key] = Gauge(row.name, row.help, names, registry=registry)
-            values = [*labels.values(), record["stage"], record["branch"], variant]
-            gauges[key].labels(*values).set(value)
+            key, said = split_figure(figure)
+            own = {name: word for name, word in {**labels, **task, **said}.items() if word}
+            samples.append((key, own, value))
     with write_atomically(path) as partial:
-        partial.write_bytes(generate_latest(registry))
+        partial.write_bytes(generate_latest(registry_of(samples)))

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import functools
 import hashlib
+import importlib
 import json
 import os
 import tempfile
@@ -133,6 +134,9 @@ class Run:
         self.key = key
         self.checkpoint = checkpoint
         self.started = time.monotonic()
+        # What `thimble.artifact.finish` wrote, and where packages may be.
+        self.figures: dict[str, float] = {}
+        self.artifacts: list[Path] = []
         self._last_progress = 0.0
 
     def progress(self, step: int, total: int, **figures: float) -> None:
@@ -221,6 +225,7 @@ def start(
     Raises:
         ThimbleError: As raised inside; `error.json` in the state folder names stage and fix.
     """
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="thimble-") as scratch:
         try:
             config = from_flat(config_class, arguments)
@@ -234,7 +239,27 @@ def start(
             _append_state("timings.jsonl", {"stage": name, "key": key, "seconds": seconds})
         except BaseException as error:
             _report(name, error)
+            if isinstance(error, Exception):  # an interruption is no failure
+                _push(name, arguments, began, None)
             raise
+        _push(name, arguments, began, run)
+
+
+def _push(name: str, arguments: Mapping[str, Any], began: float, run: Run | None) -> None:
+    """Tell the Pushgateway, if one is set, how a stage ended; without `run`, that it failed."""
+    if not os.environ.get("THIMBLE_PUSHGATEWAY_URL"):
+        return
+    # By name: what is pushed is no part of what a stage is, so that a new metric re-runs none.
+    push = importlib.import_module("thimble.push")
+    ending = push.Ending(
+        stage=name,
+        seconds=time.monotonic() - began,
+        failed=run is None,
+        labels={label: str(arguments.get(label, "")) for label in ("branch", "device")},
+        figures=run.figures if run else {},
+        artifacts=run.artifacts if run else [],
+    )
+    push.push_ending(ending)
 
 
 def _report(name: str, error: BaseException) -> None:

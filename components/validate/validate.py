@@ -57,12 +57,14 @@ class _Seen:
     Attributes:
         pixels: Label pixels of each class, originals only.
         copies: Records of each id.
+        intensities: Mean intensity of each image, originals only; 1 is the largest.
         constant: Ids of images without contrast.
         broken: Sentences about records that do not match the description.
     """
 
     pixels: NDArray[np.int64]
     copies: Counter[str] = field(default_factory=Counter)
+    intensities: list[float] = field(default_factory=list)
     constant: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
@@ -99,6 +101,8 @@ def _read_split(dataset: Dataset, split: str, tick: Callable[[], None]) -> _Seen
                     seen.broken.append(f"{name}: {record.id} {problem}")
                 elif record.copy == 0:
                     seen.pixels += np.bincount(record.label.ravel(), minlength=len(seen.pixels))
+                    largest = np.iinfo(record.image.dtype).max
+                    seen.intensities.append(float(record.image.mean()) / largest)
                     if record.image.min() == record.image.max():
                         seen.constant.append(record.id)
         except BadInput as error:
@@ -149,6 +153,21 @@ def _check_records(spec: Mapping[str, Any], seen: Mapping[str, _Seen]) -> Iterat
     yield "contrast", constant, "no image is constant"
 
 
+def _foreground(seen: _Seen) -> float:
+    """Return the share of a split's pixels that belong to a class but the first."""
+    return float(seen.pixels[1:].sum() / max(seen.pixels.sum(), 1))
+
+
+def _figures(seen: Mapping[str, _Seen], checks: int) -> dict[str, float]:
+    """Return what drift would change: size, foreground and intensity of each split."""
+    figures = {"images": sum(float(len(found.copies)) for found in seen.values())}
+    for split, found in seen.items():
+        figures[f"images_{split}"] = float(len(found.copies))
+        figures[f"foreground_{split}"] = _foreground(found)
+        figures[f"intensity_mean_{split}"] = float(np.mean(found.intensities))
+    return {**figures, "checks": float(checks)}
+
+
 def _check_classes(
     spec: Mapping[str, Any], seen: Mapping[str, _Seen], config: ValidateConfig
 ) -> Iterator[Check]:
@@ -162,7 +181,7 @@ def _check_classes(
     ]
     yield "classes", absent, "every class is present in every split"
     low, high = config.min_foreground_share, config.max_foreground_share
-    shares = {s: float(seen[s].pixels[1:].sum() / max(seen[s].pixels.sum(), 1)) for s in SPLITS}
+    shares = {split: _foreground(seen[split]) for split in SPLITS}
     outside = [
         f"{split} has a foreground share of {share:.4f}; expected {low} to {high}"
         for split, share in shares.items()
@@ -209,7 +228,8 @@ def validate_dataset(
         run: Progress.
 
     Returns:
-        A function that writes `validation.json` into a folder, and figures: images, checks.
+        A function that writes `validation.json` into a folder, and figures: images, checks, and
+        images, foreground and intensity_mean of each split.
 
     Raises:
         BadInput: If a check fails: all that failed, and how to mend each.
@@ -243,5 +263,5 @@ def validate_dataset(
         "passed": True,
         "checks": [{"name": n, "passed": True, "detail": told} for n, _, told in checks],
     }
-    figures = {"images": float(len(spec["shapes"])), "checks": float(len(checks))}
+    figures = _figures(seen, len(checks))
     return lambda folder: write_json(folder / "validation.json", verdict), figures

@@ -12,9 +12,7 @@ from thimble.artifact import (
     load_history,
     read_json,
     write_atomically,
-    write_json,
 )
-from thimble.metrics import expose, split_figure
 from thimble.stage import BadInput, start
 from thimble.weights import Weights, figures_of, load_weights, save_weights, writer
 
@@ -96,23 +94,6 @@ def test_history_grows(tmp_path: Path) -> None:
     assert [entry["stage"] for entry in load_history(tmp_path / "two")] == ["one", "two"]
     assert load_history(tmp_path / "two")[1]["config"] == {"branch": "student"}
     assert load_history(tmp_path / "two")[1]["metrics"] == {"dice_int8": 0.75}
-
-
-def test_figures_are_exposed(tmp_path: Path) -> None:
-    record = {"stage": "two", "branch": "student", "figures": {"dice_int8": 0.75}}
-    (tmp_path / "metrics").mkdir()
-    write_json(tmp_path / "metrics" / "two.json", record)
-    expose(tmp_path / "metrics", tmp_path / "metrics.prom", {"dataset": "phantom"})
-    text = (tmp_path / "metrics.prom").read_text()
-    assert (
-        'thimble_dice_ratio{branch="student",dataset="phantom",stage="two",variant="int8"} 0.75'
-        in text
-    )
-
-
-def test_figures_split_into_row_and_variant() -> None:
-    assert split_figure("package_bytes_float16") == ("package_bytes", "float16")
-    assert split_figure("sparsity") == ("sparsity", "")
 
 
 def test_json_that_is_none_is_refused_with_its_path(tmp_path: Path) -> None:

@@ -73,6 +73,10 @@ def _validate(folder: Path, **parameters: Any) -> dict[str, Any]:
     with start("validate", ValidateConfig, arguments, [folder]) as run:
         write, figures = validate_dataset(folder, run.config, run)
     assert figures["images"] == 4
+    assert figures["images_test"] == len(CASES["test"])
+    assert figures["foreground_test"] == 10 / 48
+    mean = _records()[-1].image.mean() / 255
+    assert figures["intensity_mean_test"] == pytest.approx(mean)
     out = folder.parent / "validation"
     out.mkdir()
     write(out)
