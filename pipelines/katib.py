@@ -187,7 +187,7 @@ def write_experiment(path: Path) -> None:
 @click.option("--codebook-size", type=int, required=True)
 @click.option("--rate-weight", type=float, required=True)
 @click.option("--params", default="demo", show_default=True)
-@click.option("--data", type=click.Path(path_type=Path))
+@click.option("--data")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--max-dice-drop", type=float, required=True)
 @click.option("--max-bytes", type=int, default=0)
@@ -201,7 +201,7 @@ def trial(
     codebook_size: int,
     rate_weight: float,
     params: str,
-    data: Path | None,
+    data: str | None,
     out: Path,
     changes: tuple[str, ...],
     **limits: Any,
@@ -213,7 +213,8 @@ def trial(
 
     budget, choice = Budget(**limits), Choice(width, sparsity, codebook_size, rate_weight)
     parameters = override(load_parameters(parameter_file(params)), changes)
-    parameters.pop("search", None)
+    for elsewhere in ("search", "cluster"):
+        parameters.pop(elsewhere, None)
     apply_tags()  # before the components are imported
     arguments, compress = prepare(parameters, data, out)
     context.exit(_measure(choice, budget, arguments, compress, out))

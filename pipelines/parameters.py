@@ -10,7 +10,7 @@ import yaml
 from pipelines.settings import Group
 from thimble.stage import BadInput
 
-__all__ = ["equal_budgets", "flat_arguments", "load_parameters", "override"]
+__all__ = ["equal_budgets", "flat_arguments", "load_parameters", "override", "typed"]
 
 ALL = "all"
 NUMBERS = (int, float)
@@ -94,7 +94,7 @@ def flat_arguments(
             raise BadInput(f"{task} has no parameter {unknown[0]!r}. Known: {known}")
         for field, kind in group.types.items():
             value = mine.get(field, shared.get(field, group.defaults[field]))
-            flat[f"{task}_{field}"] = _typed(f"{task}.{field}", value, kind)
+            flat[f"{task}_{field}"] = typed(f"{task}.{field}", value, kind)
     return flat
 
 
@@ -130,7 +130,7 @@ def _refuse_unknown_tasks(given: Mapping[str, Any], groups: Mapping[str, Group])
         raise BadInput(f"the pipeline has no task {unknown[0]!r}. Known: {known}")
 
 
-def _typed(name: str, value: Any, kind: type) -> Any:
+def typed(name: str, value: Any, kind: type) -> Any:
     """Return the value in the parameter's type; kfp would only notice inside the stage."""
     if kind is float and isinstance(value, NUMBERS) and not isinstance(value, bool):
         return float(value)
