@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-codec bench-lenet bench-quality fuzz golden reference lock clean
+.PHONY: help setup demo test check format bench bench-codec bench-lenet bench-quality fuzz golden reference lock images audit dashboards services compile submit images-lock registry-login builder push-image scan sign gitlab-schedule clean
 export PYTHON
 
 BIN := .venv/bin
@@ -41,12 +41,53 @@ bench-quality: setup  ## Remake docs/reference/quality.md, hours long (ARGS="--d
 fuzz: setup  ## Fuzz the package decoder for ten minutes (FUZZ_SECONDS=, FUZZ_SEED=)
 	@tests/fuzz/run.sh
 
-golden: setup  ## Compile the DAGs again into pipelines/golden/
+golden: setup  ## Compile the DAGs again into pipelines/golden/ and manifests/
 	@$(BIN)/thimble compile --golden
+	@$(BIN)/python manifests/prometheus_rule.py
 
 reference: setup  ## Write the reference pages of parameters and commands again
 	@$(BIN)/python docs/make_parameters.py
 	@$(BIN)/python docs/make_cli.py
+
+dashboards: setup  ## Write the Grafana dashboards again (manifests/dashboards.py)
+	@$(BIN)/python manifests/dashboards.py
+
+services:  ## Start MinIO, Prometheus and Grafana in Docker (compose.yaml; docs/how-to/metrics.md)
+	@docker compose --project-name thimble up --detach
+
+images: setup  ## Build the stages' images with Docker (STAGE=prune: one, BASE_IMAGE=, ARGS= to bake)
+	@$(BIN)/python images/build.py $(STAGE) $(ARGS)
+
+audit: setup  ## Look up known vulnerabilities of every lock
+	@images/audit.sh
+
+compile: setup  ## Compile the pipeline for a cluster, with images by digest, into build/
+	@mkdir -p build
+	@$(BIN)/thimble compile --cluster --images images/images.lock --out build/compress.yaml $(ARGS)
+
+submit: setup  ## Run the pipeline on a cluster (SUBMIT="--params nuclei --data s3://...")
+	@$(BIN)/thimble submit --images images/images.lock $(SUBMIT)
+
+images-lock: setup  ## Write images/images.lock from what was pushed
+	@$(BIN)/python -m pipelines.image_lock build/images/*.json > images/images.lock
+
+registry-login:  ## Log in to the registry of THIMBLE_REGISTRY (CI)
+	@ci/release.sh login
+
+builder:  ## Build with the buildkitd at BUILDKIT (CI)
+	@ci/release.sh builder
+
+push-image: setup  ## Build and push the image of STAGE, with its cache in the registry (CI)
+	@STAGE="$(STAGE)" ci/release.sh push
+
+scan:  ## Scan the images of images.lock with trivy (CI)
+	@ci/release.sh scan
+
+sign:  ## Sign the images of images.lock with cosign (CI)
+	@ci/release.sh sign
+
+gitlab-schedule:  ## Create GitLab's schedule of retraining (CRON='0 3 * * 0' SUBMIT="--params ...")
+	@python3 ci/gitlab_schedule.py "$(CRON)" SUBMIT="$(SUBMIT)"
 
 lock: setup  ## Make the locks again (UPGRADE=1 takes newer versions)
 	@$(BIN)/python images/lock.py $(if $(UPGRADE),--upgrade)

@@ -13,6 +13,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLER = Path("images/development/uv.txt")
 DEVELOPMENT = Path("images/development/requirements.txt")
+# What builds an image without being in it: the codec's compiler driver, the bill of materials.
+TOOLS = Path("images/tools.txt")
 OLDEST_PYTHON = "3.11"
 
 
@@ -49,11 +51,13 @@ def append_runtime(lock: Path) -> None:
 
 
 def main() -> None:
-    """Makes the installer's lock, the development lock, then one lock per stage within it."""
+    """Makes the locks of the installer, of development and of the tools, then one per stage."""
     upgrade = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
     images = yaml.safe_load((ROOT / "images/images.yaml").read_text(encoding="utf-8"))["images"]
     compile_lock(["-"], INSTALLER, *upgrade, requirement="uv\n")
     compile_lock(["pyproject.toml"], DEVELOPMENT, "--extra", "dev", *upgrade)
+    requirement = f"cyclonedx-bom\n{pinned(DEVELOPMENT, 'setuptools')}\n"
+    compile_lock(["-"], TOOLS, *upgrade, requirement=requirement)
     for image in images:
         lock = Path("images", image["name"], "requirements.txt")
         (ROOT / lock).parent.mkdir(exist_ok=True)

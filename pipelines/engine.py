@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kfp import dsl
 from kfp.local import cache, graph_utils
@@ -29,6 +29,9 @@ from pipelines.progress import Progress, TaskResult
 from pipelines.run_folder import RunFolder
 from thimble.artifact import read_json, write_atomically, write_json
 from thimble.stage import BadInput, ThimbleError
+
+if TYPE_CHECKING:
+    from pipelines.containers import Containers
 
 __all__ = ["KFP_VERSION", "CheckedCache", "Engine", "StageFailed"]
 
@@ -119,6 +122,8 @@ class Engine:
         watcher: Ends the processes of the stages.
         progress: Shows what happens.
         interpreters: Python of an image by its name without tag; this one if it is not there.
+        identity: Variables that name the run in metrics (`pipelines.identity`).
+        containers: Runs the stages in their images; None runs processes.
         results: What became of every task, in order.
         outputs: Outputs of every task that ended well, by its label.
         failure: The first failure; nothing but exit tasks runs after it.
@@ -129,6 +134,8 @@ class Engine:
     watcher: Watcher
     progress: Progress
     interpreters: Mapping[str, str] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
+    containers: "Containers | None" = None
     results: list[TaskResult] = field(default_factory=list)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     failure: StageFailed | None = None
@@ -146,11 +153,19 @@ class Engine:
                 (graph_utils, "topological_sort_tasks", sort_tasks),
                 (cache, "get_local_cache", lambda: ours),
                 (task_executor, "execute_single_task", self._wrap(execute)),
-                (SubprocessTaskHandler, "run", lambda handler: self._run(handler)),  # noqa: PLW0108
+                (self._handler(), "run", lambda handler: self._run(handler)),  # noqa: PLW0108
             ):
                 stack.callback(setattr, owner, name, getattr(owner, name))
                 setattr(owner, name, value)
             yield
+
+    def _handler(self) -> Any:
+        """Return the class of kfp that starts a stage."""
+        if self.containers is None:
+            return SubprocessTaskHandler
+        from kfp.local.docker_task_handler import DockerTaskHandler
+
+        return DockerTaskHandler
 
     def _wrap(self, execute: Callable[..., Any]) -> Callable[..., Any]:
         """Return kfp's function that looks up or runs a task, with our accounts around it."""
@@ -192,8 +207,8 @@ class Engine:
             record = {"stage": task.stage, "branch": task.branch, "figures": figures}
             write_json(self.folder.metrics / f"{task.slug}.json", record)
 
-    def _run(self, handler: SubprocessTaskHandler) -> Status:
-        """Run a stage in place of `SubprocessTaskHandler.run`."""
+    def _run(self, handler: Any) -> Status:
+        """Run a stage in place of the handler's `run`."""
         task = self._current
         if task is None:
             raise RuntimeError("kfp.local ran a task that it never announced")
@@ -203,26 +218,39 @@ class Engine:
         state.mkdir(parents=True)
         log = self._log(task)
         log.write_text(f"# {task.label}: {handler.image}\n", encoding="utf-8")
+        environment = self._environment(state)
+        reader = ProgressReader(state / "progress.jsonl")
+
+        def poll() -> None:
+            """Show how far the stage is."""
+            self.progress.update(reader.read())
+
+        if self.containers:
+            self._code = self.containers.run(handler, task.stage, log, environment, poll)
+        else:
+            environment |= {"TMPDIR": str(self.watcher.scratch), **handler.env_vars}
+            command = self._command(handler, task)
+            self._code = run_process(
+                command, log, {**os.environ, **environment}, self.watcher, poll
+            )
+        return Status.SUCCESS if self._code == 0 else Status.FAILURE
+
+    def _command(self, handler: Any, task: Task) -> list[str]:
+        """Return the command of a stage as a process."""
         # kfp's command is `sh -ec <script> <source> <arguments>`: the script saves the source and
         # starts Python. Without the shell between, the stage is our own child.
         source = self.watcher.scratch / f"{task.slug}.py"
         source.write_text(handler.full_command[3], encoding="utf-8")
         python = self.interpreters.get(handler.image.split(":")[0], sys.executable)
         command = [python, "-P", "-c", _BOOTSTRAP, str(os.getpid())]
-        command += ["--component_module_path", str(source), *handler.full_command[4:]]
-        environment = {**os.environ, **self._environment(state), **handler.env_vars}
-        reader = ProgressReader(state / "progress.jsonl")
-        self._code = run_process(
-            command, log, environment, self.watcher, lambda: self.progress.update(reader.read())
-        )
-        return Status.SUCCESS if self._code == 0 else Status.FAILURE
+        return [*command, "--component_module_path", str(source), *handler.full_command[4:]]
 
     def _environment(self, state: Path) -> dict[str, str]:
         """Return the variables that every stage gets."""
         return {
+            **self.identity,
             "THIMBLE_STATE": str(state),
             "THIMBLE_CHECKPOINTS": str(self.folder.checkpoints),
-            "TMPDIR": str(self.watcher.scratch),
             "TF_USE_LEGACY_KERAS": "1",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "PYTHONHASHSEED": "0",
@@ -255,7 +283,9 @@ class Engine:
             how = f"ended with exit code {self._code}"
             if self._code < 0:
                 how = f"was ended by signal {-self._code}"
-            if self._code == -9:
+            if self.containers and self.containers.reason:
+                how = self.containers.reason
+            elif self._code == -9:
                 how += " (the system may be out of memory)"
             return StageFailed(task, f"{how} and left no explanation", 1, log)
 

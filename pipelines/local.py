@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import shutil
 import threading
 import time
@@ -14,12 +15,14 @@ from typing import Any
 from kfp import local
 
 from pipelines.engine import Engine
+from pipelines.identity import identify
 from pipelines.plan import plan_tasks
 from pipelines.processes import Interrupted, Watcher, signals_interrupt
 from pipelines.progress import Progress, TaskResult
 from pipelines.run_folder import RunFolder, open_run
 from thimble.artifact import read_json, write_atomically, write_json
 from thimble.metrics import expose
+from thimble.push import RUN, Ending, push_ending
 from thimble.stage import BadInput, ThimbleError
 
 __all__ = ["Outcome", "describe", "run_in", "run_pipeline"]
@@ -54,6 +57,7 @@ def run_pipeline(
     run_folder: str | Path,
     progress: Progress,
     interpreters: Mapping[str, str] | None = None,
+    runner: str = "local",
 ) -> Outcome:
     """Run a pipeline in a folder, continuing whatever an earlier run left there.
 
@@ -63,15 +67,16 @@ def run_pipeline(
         run_folder: Where everything of the run goes.
         progress: Shows the run.
         interpreters: Python by image name (without tag), for images with packages of their own.
+        runner: `local` for processes of this machine, `docker` for the stages' images.
 
     Returns:
         The outcome; a stage that fails is an outcome, not an exception.
 
     Raises:
-        BadInput: If the folder cannot be used.
+        BadInput: If the folder cannot be used, or an image is missing.
     """
     with open_run(run_folder, describe(pipeline, arguments)) as folder:
-        return run_in(folder, pipeline, arguments, progress, interpreters)
+        return run_in(folder, pipeline, arguments, progress, interpreters, runner)
 
 
 def describe(pipeline: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,13 +94,21 @@ def run_in(
     arguments: Mapping[str, Any],
     progress: Progress,
     interpreters: Mapping[str, str] | None = None,
+    runner: str = "local",
 ) -> Outcome:
     """Run a pipeline in a run folder that is open; arguments and result as in `run_pipeline`."""
     description = describe(pipeline, arguments)
     began = time.monotonic()
     with Watcher() as watcher:
         plan = plan_tasks(pipeline.pipeline_spec)
-        engine = Engine(folder, plan, watcher, progress, interpreters or {})
+        identity = identify(pipeline.name, arguments, folder.root.name)
+        engine = Engine(folder, plan, watcher, progress, interpreters or {}, identity)
+        if runner == "docker":
+            from pipelines.containers import Containers
+
+            engine.folder = folder.for_containers()
+            engine.containers = Containers(engine.folder, arguments, watcher)
+            engine.containers.require_images(pipeline.pipeline_spec)
         progress.start(len(plan))
         error: BaseException | None = None
         try:
@@ -122,7 +135,7 @@ def _execute(engine: Engine, call: Callable[[], Any]) -> None:
     # kfp deletes the workspace it is given after each run, hence one inside the scratch folder,
     # and keeps its settings in a global, hence init before each run.
     local.init(
-        local.SubprocessRunner(use_venv=False),
+        engine.containers.runner() if engine.containers else local.SubprocessRunner(use_venv=False),
         pipeline_root=str(folder.artifacts),
         workspace_root=str(workspace),
         enable_caching=True,
@@ -181,6 +194,9 @@ def _conclude(
     outcome = Outcome(exit_code, message, log, engine.results, outputs, seconds)
     with contextlib.suppress(OSError):  # the outcome is told even if the disk is full
         _record(engine.folder, description, outcome, len(engine.plan))
+    if not isinstance(error, Interrupted):
+        ending = Ending(RUN, seconds, failed=bool(exit_code))
+        push_ending(ending, {**os.environ, **engine.identity})
     return outcome
 
 

@@ -18,19 +18,30 @@ __all__ = ["Interrupted", "Watcher", "end_with_parent", "run_process", "signals_
 POLL_SECONDS = 0.05
 PR_SET_PDEATHSIG = 1
 
-# Reads "+group" and "-group" lines. When the pipe closes, because the run ended or was killed, it
-# kills every group that is left and removes the scratch folder (the first argument).
+# Reads "+group 7" and "-group 7" lines, and the same for containers. When the pipe closes, because
+# the run ended or was killed, it kills what is left and removes the scratch folder (the first
+# argument). Docker's client is imported by a program of its own: this one starts without packages.
 _WATCHER = """
-import os, shutil, signal, sys
-groups = set()
+import os, shutil, signal, subprocess, sys
+left = {"group": set(), "container": set()}
 for line in sys.stdin:
-    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
-for group in groups:
+    kind, name = line[1:].split()
+    (left[kind].add if line[0] == "+" else left[kind].discard)(name)
+for group in left["group"]:
     try:
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(int(group), signal.SIGKILL)
     except ProcessLookupError:
         pass
+if left["container"]:
+    subprocess.run([sys.executable, "-I", "-c", sys.argv[2], *left["container"]])
 shutil.rmtree(sys.argv[1], ignore_errors=True)
+"""
+_REMOVER = """
+import contextlib, docker, sys
+client = docker.from_env()
+for name in sys.argv[1:]:
+    with contextlib.suppress(docker.errors.NotFound):
+        client.containers.get(name).remove(force=True)
 """
 
 
@@ -56,7 +67,7 @@ class Watcher:
     def __init__(self) -> None:
         """Start the watcher in a session of its own, out of the terminal's reach."""
         self.scratch = Path(tempfile.mkdtemp(prefix="thimble-run-"))
-        command = [sys.executable, "-I", "-S", "-c", _WATCHER, str(self.scratch)]
+        command = [sys.executable, "-I", "-S", "-c", _WATCHER, str(self.scratch), _REMOVER]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, text=True, start_new_session=True, bufsize=1
         )
@@ -88,13 +99,22 @@ class Watcher:
     @contextlib.contextmanager
     def guard(self, group: int) -> Iterator[None]:
         """Kill a process group when the block ends, or when this process is gone."""
-        self._tell(f"+{group}")
+        self._tell(f"+group {group}")
         try:
             yield
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
-            self._tell(f"-{group}")
+            self._tell(f"-group {group}")
+
+    @contextlib.contextmanager
+    def guard_container(self, name: str) -> Iterator[None]:
+        """Remove a container if this process is gone before the block has ended."""
+        self._tell(f"+container {name}")
+        try:
+            yield
+        finally:
+            self._tell(f"-container {name}")
 
 
 def run_process(

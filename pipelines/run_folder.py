@@ -50,6 +50,14 @@ class RunFolder:
         for folder in (self.artifacts, self.cache, self.checkpoints, self.logs, self.state):
             folder.mkdir(parents=True, exist_ok=True)
 
+    def for_containers(self) -> "RunFolder":
+        """Return this folder with a cache and checkpoints that are not those of processes."""
+        other = RunFolder(self.root)
+        other.cache = self.cache / "docker"
+        other.checkpoints = self.checkpoints / "docker"
+        other.make()
+        return other
+
     def read_description(self) -> dict[str, Any]:
         """Return run.json, or an empty dict for a folder that never ran."""
         return dict(read_json(self.description)) if self.description.exists() else {}

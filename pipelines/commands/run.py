@@ -24,8 +24,7 @@ PARAMS = Path(__file__).resolve().parents[1] / "params"
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
+    metavar="FOLDER|s3://BUCKET/PREFIX",
     help="Folder of scans and labels. Not for generated scans (kind phantom_...).",
 )
 @click.option(
@@ -69,7 +68,7 @@ PARAMS = Path(__file__).resolve().parents[1] / "params"
 def run(
     context: click.Context,
     params: str,
-    data: Path | None,
+    data: str | None,
     out: Path | None,
     runner: str,
     changes: tuple[str, ...],
@@ -89,13 +88,17 @@ def run(
       thimble run --params isbi2012 --data scans/isbi2012 --out runs/first
       thimble run --params my.yaml --data scans --set prune.sparsity=0.95 --set all.seed=2
       thimble run --params my.yaml --data scans --max-dice-drop 0.005 --max-bytes 40000
+      thimble run --params my.yaml --data scans --runner docker
     """
-    if runner == "docker":
-        raise BadInput("--runner docker is not available yet. Use --runner local.")
     path = parameter_file(params)
     folder = out or Path("runs") / path.stem
     given = {name: value for name, value in search.items() if value is not None}
-    context.exit(_run(path, data, folder, changes, given))
+    if runner == "docker" and given:
+        raise BadInput(
+            "a search runs its trials as processes of this machine. Received: --runner docker. "
+            "Leave it out, then run the parameters that were found with it."
+        )
+    context.exit(_run(path, data, folder, changes, given, runner))
 
 
 def parameter_file(params: str) -> Path:
@@ -111,7 +114,12 @@ def parameter_file(params: str) -> Path:
 
 
 def _run(
-    path: Path, data: Path | None, folder: Path, changes: tuple[str, ...], search: dict[str, Any]
+    path: Path,
+    data: str | None,
+    folder: Path,
+    changes: tuple[str, ...],
+    search: dict[str, Any],
+    runner: str,
 ) -> int:
     """Run the pipeline, after a search if there is a budget; show it; return the exit code."""
     from rich.console import Console
@@ -123,6 +131,7 @@ def _run(
 
     parameters = override(load_parameters(path), changes)
     group = parameters.pop("search", {})
+    parameters.pop("cluster", None)  # how pods run; there are none here
     console = Console(file=sys.stdout, highlight=False)
 
     if search:
@@ -140,7 +149,7 @@ def _run(
             arguments, compress = prepare(parameters, data, folder)
     from pipelines.local import run_pipeline
 
-    outcome = run_pipeline(compress, arguments, folder, choose_progress(console))
+    outcome = run_pipeline(compress, arguments, folder, choose_progress(console), runner=runner)
     publish_results(outcome.outputs, folder)
     show_outcome(console, outcome, folder)
     return int(outcome.exit_code)
@@ -163,7 +172,7 @@ def _budget(search: dict[str, Any], group: dict[str, Any]) -> tuple[Any, dict[st
 
 
 def prepare(
-    parameters: dict[str, dict[str, Any]], data: Path | None, folder: Path
+    parameters: dict[str, dict[str, Any]], data: str | None, folder: Path
 ) -> tuple[dict[str, Any], Any]:
     """Check all parameters before anything runs; return the arguments and the pipeline.
 
@@ -171,13 +180,14 @@ def prepare(
     """
     from pipelines.compress import compress
     from pipelines.parameters import equal_budgets, flat_arguments
+    from pipelines.release_origin import release_origin
 
     groups = compress.pipeline_func.groups
     given = {
         "ingest": _source(parameters, data, groups),
         "benchmark": {"device_fingerprint": _fingerprint()},
-        "report": _provenance(folder),
-        "publish": _provenance(folder),
+        "report": provenance(folder),
+        "publish": {**provenance(folder), **release_origin(parameters, groups)},
     }
     for task, fields in given.items():
         parameters[task] = {**fields, **parameters.get(task, {})}
@@ -185,11 +195,11 @@ def prepare(
     split = arguments["evaluate_split"]
     if split != "test":
         raise BadInput(f"evaluate.split must be test: a report is about test. Received: {split}.")
-    _check(arguments, groups, folder)
+    check_arguments(arguments, groups, folder)
     return arguments, compress
 
 
-def _check(arguments: dict[str, Any], groups: Any, folder: Path) -> None:
+def check_arguments(arguments: dict[str, Any], groups: Any, folder: Path) -> None:
     """Let the stages check their parameters, except those that they have seen here before."""
     from pipelines.checks import check_configs
     from pipelines.run_folder import RunFolder
@@ -207,9 +217,7 @@ def _check(arguments: dict[str, Any], groups: Any, folder: Path) -> None:
         check_configs(tasks)
 
 
-def _source(
-    parameters: dict[str, dict[str, Any]], data: Path | None, groups: Any
-) -> dict[str, str]:
+def _source(parameters: dict[str, dict[str, Any]], data: str | None, groups: Any) -> dict[str, str]:
     """Return the arguments of ingest that say where the scans are and what is in them."""
     from thimble.artifact import digest_folder
 
@@ -220,7 +228,11 @@ def _source(
         return {"source": "", "source_digest": ""}
     if data is None:
         raise BadInput(f"no --data given. Expected the folder of the {kind} scans.")
-    folder = data.expanduser().absolute()
+    if data.startswith("s3://"):
+        from thimble.store import open_store
+
+        return {"source": data, "source_digest": open_store(data).listing_digest()}
+    folder = Path(data).expanduser().absolute()
     if not folder.is_dir():
         raise BadInput(f"--data {data} is not a folder. Expected the folder of the {kind} scans.")
     return {"source": str(folder), "source_digest": digest_folder(folder)}
@@ -233,7 +245,7 @@ def _fingerprint() -> str:
     return device_fingerprint()
 
 
-def _provenance(folder: Path) -> dict[str, str]:
+def provenance(folder: Path) -> dict[str, str]:
     """Return what the report says about where it comes from."""
     root = Path(__file__).resolve().parents[2]
     git = shutil.which("git")

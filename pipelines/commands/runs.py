@@ -127,7 +127,7 @@ def _unused(folder: Any) -> Iterator[Path]:
         yield from (task for task in made if task not in kept)
         if not kept.intersection(made):
             yield run
-    for entry in folder.cache.glob("*.files"):
+    for entry in folder.cache.rglob("*.files"):
         if not any(Path(uri).parent in kept for uri in _read(entry)):
             yield from (entry, entry.with_suffix(".json"))
 

@@ -21,7 +21,7 @@ def _images() -> list[dict[str, object]]:
 
 def _locks() -> list[Path]:
     named = [ROOT / "images" / str(image["name"]) / "requirements.txt" for image in _images()]
-    return [*named, ROOT / "images" / "development" / "uv.txt"]
+    return [*named, ROOT / "images" / "development" / "uv.txt", ROOT / "images" / "tools.txt"]
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["run", "--data", "."], "phantom_membranes generates scans"),
         (["run", "--set", "train.stpes=3"], "train has no parameter 'stpes'"),
         (["run", "--set", "train"], "--set takes task.field=value"),
-        (["run", "--runner", "docker"], "not available yet"),
+        (["run", "--runner", "docker", "--max-dice-drop", "0.1"], "runs its trials as processes"),
         (["run", "--runner", "moon"], "moon"),
         (["inspect", "/no/where"], "/no/where does not exist"),
         (["decode", "/no/where", "-o", "x"], "/no/where does not exist"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from kfp import dsl
-from kfp.local import cache, graph_utils
+from kfp.local import cache, docker_task_handler, graph_utils
 from kfp.local.orchestrator import dag_orchestrator, enhanced_dag_orchestrator, task_executor
 from kfp.local.subprocess_task_handler import SubprocessTaskHandler
 
@@ -21,6 +21,10 @@ def test_kfp_is_the_version_that_we_reach_into() -> None:
 
 def test_the_names_that_we_replace_are_used() -> None:
     assert list(inspect.signature(SubprocessTaskHandler.run).parameters) == ["self"]
+    handler = docker_task_handler.DockerTaskHandler
+    assert list(inspect.signature(handler.run).parameters) == ["self"]
+    assert list(inspect.signature(handler.get_volumes_to_mount).parameters) == ["self", "client"]
+    assert "container_run_args" in inspect.getsource(handler.run)
     parameters = inspect.signature(task_executor.execute_single_task).parameters
     assert {"task_name", "task_spec"} <= set(parameters)
     assert "cache_module.get_local_cache()" in inspect.getsource(task_executor)

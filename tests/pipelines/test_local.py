@@ -89,7 +89,7 @@ def test_everything_is_in_the_run_folder(
     first = timings["tasks"]["first"]
     assert 0 <= first["stage_seconds"] <= first["seconds"] <= timings["seconds"]
     metrics = (folder / "metrics.prom").read_text("utf-8")
-    assert 'branch="left",dataset="toy",pipeline="toy",stage="second",variant=""} 0.5' in metrics
+    assert 'branch="left",dataset="toy",pipeline="toy",stage="second"} 0.5' in metrics
     # A cached task keeps the time that it took, and its figures.
     run_toy()
     again = json.loads((folder / "timings.json").read_text("utf-8"))["tasks"]["first"]
@@ -121,3 +121,12 @@ def test_a_full_disk_is_bad_input(run_toy: Run, monkeypatch: pytest.MonkeyPatch)
     assert outcome.exit_code == BadInput.exit_code
     assert "No space left on device" in outcome.message
     assert "Free space" in outcome.message
+
+
+def test_a_gateway_that_is_down_does_not_stop_a_run(
+    run_toy: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("THIMBLE_PUSHGATEWAY_URL", "http://127.0.0.1:9")
+    assert run_toy().exit_code == 0
+    assert capfd.readouterr().err.startswith("warning: metrics of run were not pushed")
+    assert "warning: metrics of first" in (tmp_path / "rün 1/logs/01-first.log").read_text("utf-8")
