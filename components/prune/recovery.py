@@ -51,7 +51,8 @@ class Recovery:
         self.optimizer = cosine_optimizer(config.schedule)
         self.dataset, self.run = dataset, run
         self.batches = stream_patches(dataset, config.augmentation, config.schedule)
-        self._teacher = load_teacher(teacher_path, dataset) if teacher_path else to_keras(dense)
+        other = teacher_path if config.target.soft_share else None
+        self._teacher = load_teacher(other, dataset) if other else to_keras(dense)
 
     def updates_masks(self, step: int) -> bool:
         """Tell whether masks are chosen anew before a step.

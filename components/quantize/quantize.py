@@ -183,7 +183,8 @@ def quantize_model(
     make_deterministic(config.schedule.seed)
     dataset = load_dataset(dataset_path)
     folded = fold_batch_norm(load_weights(model_path))
-    teacher = load_teacher(teacher_path, dataset) if teacher_path else to_keras(folded)
+    other = teacher_path if config.target.soft_share else None
+    teacher = load_teacher(other, dataset) if other else to_keras(folded)
     model, shared, figures = _train_codebooks(folded, teacher, dataset, config, run)
     result = from_keras(model, folded.architecture, folded.preprocessing, shared.constraints())
     return result, {**account_for(result), **figures}

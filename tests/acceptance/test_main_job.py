@@ -17,7 +17,7 @@ from thimble.codec import decode
 PARAMETERS = {
     "all": {"patch_size": 64, "batch_size": 2, "evaluate_every": 10},
     "ingest": {"kind": "isbi2012", "split_rule": "block", "elastic_copies": 1, "tile": 128},
-    "train": {"base_width": 4, "depth": 2, "steps": 30},
+    "train": {"base_width": 4, "depth": 2, "steps": 60, "learning_rate": 0.003},
     "baseline": {"steps": 10},
     "prune": {"sparsity": 0.5, "steps": 10},
     "quantize": {"codebook_size": 16, "steps": 10},

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(3600)]
 PARAMETERS = {
     "all": {"seed": 1, "patch_size": 64, "batch_size": 2, "evaluate_every": 10},
     "ingest": {"phantom_images": 12, "phantom_size": 64, "tile": 64, "elastic_copies": 1},
-    "train": {"base_width": 4, "depth": 2, "steps": 20},
+    "train": {"base_width": 4, "depth": 2, "steps": 60, "learning_rate": 0.003},
     "baseline": {"steps": 10},
     "prune": {"sparsity": 0.5, "steps": 10},
     "quantize": {"codebook_size": 16, "steps": 10},
