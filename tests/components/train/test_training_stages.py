@@ -73,9 +73,8 @@ def test_a_loss_that_is_no_number_stops_with_a_clear_error(
     weights.tensors["head/bias"][:] = np.nan
     save_weights(weights, tmp_path / "broken")
     with pytest.raises(Diverged, match=r"loss is nan at step 10.*Lower learning_rate"):
-        run_stage(
-            "train", [training_dataset], tmp_path / "out", tmp_path / "broken", evaluate_every=40
-        )
+        broken = {"initial": tmp_path / "broken"}
+        run_stage("train", [training_dataset], tmp_path / "out", broken, evaluate_every=40)
     assert not (tmp_path / "out").exists()
 
 
@@ -87,7 +86,7 @@ def test_patience_stops_early_and_the_best_state_is_kept(
         "train",
         [training_dataset],
         tmp_path / "on",
-        teacher,
+        {"initial": teacher},
         learning_rate=1e-7,
         patience=2,
         evaluate_every=5,
