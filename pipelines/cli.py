@@ -6,7 +6,18 @@ import traceback
 
 import click
 
-from pipelines.commands import bench, compile, data, package, predict, run, runs
+from pipelines.commands import (
+    bench,
+    compile,
+    data,
+    package,
+    predict,
+    release,
+    run,
+    runs,
+    schedule,
+    submit,
+)
 from thimble.stage import ThimbleError
 
 __all__ = ["cli", "explain", "main", "run_command"]
@@ -35,6 +46,10 @@ def cli(context: click.Context, debug: bool) -> None:
 for command in (
     run.run,
     compile.compile_,
+    release.approve,
+    release.revoke,
+    submit.submit,
+    schedule.schedule,
     package.encode,
     package.decode,
     package.inspect,

@@ -26,9 +26,9 @@ class SourceConfig:
 
     Attributes:
         kind: Key of `thimble.datasets.DATASETS`.
-        source: Folder of the data; empty for a phantom.
-        source_digest: Digest of the folder's content, so that a cache sees changed scans; empty:
-            computed from the pixels.
+        source: Folder of the data, or `s3://bucket/prefix`; empty for a phantom.
+        source_digest: Digest of the folder's content, so that a cache sees changed scans (in a
+            store: of names, sizes and ETags); empty: computed.
         name: Of the data set; empty: the kind.
         classes: `background=0;nucleus=1-65535`; empty: the default of the kind.
         terms: Terms of use; empty: those of the kind.

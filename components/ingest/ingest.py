@@ -13,6 +13,7 @@ import numpy as np
 
 from components.ingest.config import ImageConfig, IngestConfig
 from components.ingest.elastic import ElasticField
+from components.ingest.fetch import fetch_source
 from components.ingest.scan import Finding, open_classes, open_reader, refuse_bad
 from components.ingest.split import split_cases
 from components.ingest.transforms import Canon, Sums, find_out, write_records
@@ -156,7 +157,7 @@ def ingest_source(
     Raises:
         BadInput: If the source cannot be used; the message names the files and the fix.
     """
-    reader = open_reader(config)
+    reader = open_reader(config := fetch_source(config, run))
     cases = reader.cases()
     classes = open_classes(config, reader, cases)
     execution = (config.execution.runner, config.execution.workers)

@@ -5,6 +5,7 @@ from kfp import dsl
 from thimble.stage import stage
 
 
+# fmt: off
 @stage("publish")
 def publish(
     verdict: dsl.Input[dsl.Artifact],
@@ -14,12 +15,13 @@ def publish(
     metrics: dsl.Output[dsl.Metrics],
     student: dsl.Input[dsl.Model] = None,
     student_evaluation: dsl.Input[dsl.Artifact] = None,
-    release_folder: str = "",
-    release_name: str = "model",
-    release_packages: str = "",
-    pipeline: str = "",
-    commit: str = "",
-    run_name: str = "",
+    baseline_evaluation: dsl.Input[dsl.Artifact] = None,
+    release_folder: str = "", release_name: str = "model", release_packages: str = "",
+    release_url: str = "", report_url: str = "",
+    intended_use: str = "research use only", population: str = "", scanners: str = "",
+    override_terms: str = "",
+    pipeline: str = "", commit: str = "", run_name: str = "", images: str = "",
+    run_started: str = "", submitted_by: str = "",
 ) -> None:
     """Release the packages that passed their gates as a candidate."""
     from components.publish.publish import PublishConfig, publish_release
@@ -27,7 +29,8 @@ def publish(
     from thimble.stage import start
 
     given = locals()
-    names = ("verdict", "teacher", "teacher_evaluation", "student", "student_evaluation")
+    branches = ("teacher", "teacher_evaluation", "student", "student_evaluation")
+    names = ("verdict", *branches, "baseline_evaluation")
     inputs = {name: given[name].path for name in names if given[name]}
     with start("publish", PublishConfig, given, inputs=tuple(inputs.values())) as run:
         write, figures = publish_release(inputs, run.config, run)

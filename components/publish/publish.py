@@ -1,20 +1,22 @@
 """Publish packages that passed their gates: a folder with a model card, digests and provenance."""
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.publish.card import model_card
-from thimble.artifact import load_history, read_json, write_atomically, write_json
+from components.publish.config import OriginConfig, PublishConfig, ReleaseConfig, UseConfig
+from components.publish.content import Content, digest_file, fill_release
+from components.publish.terms import check_terms
+from thimble.artifact import read_json, write_atomically
 from thimble.codec import inspect
-from thimble.stage import BadInput, GateFailed, Run, require
+from thimble.releases import SUMS, VERSION_DIGITS, submit
+from thimble.stage import BadInput, GateFailed, Run
+from thimble.store import open_store
 
-__all__ = ["OriginConfig", "PublishConfig", "ReleaseConfig", "publish_release"]
+__all__ = ["OriginConfig", "PublishConfig", "ReleaseConfig", "UseConfig", "publish_release"]
 
 MEANINGS = {
     "dice_drop": "Dice drop",
@@ -26,59 +28,6 @@ MEANINGS = {
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EEXIST}
 
 
-@dataclass(frozen=True)
-class ReleaseConfig:
-    """What is released, and where to.
-
-    Attributes:
-        release_folder: A local folder; empty for none but the artifact.
-        release_name: Folder of this model inside it.
-        release_packages: Packages by name (`teacher-int8`), separated by commas; empty for the one
-            that the gates judged.
-    """
-
-    release_folder: str = ""
-    release_name: str = "model"
-    release_packages: str = ""
-
-    def __post_init__(self) -> None:
-        """Check names."""
-        plain = bool(self.release_name) and Path(self.release_name).name == self.release_name
-        require(
-            plain and not self.release_name.startswith("."),
-            "release_name must be one folder name that does not start with a dot",
-            release_name=self.release_name,
-        )
-
-    @property
-    def packages(self) -> list[str]:
-        """The packages asked for."""
-        return [name.strip() for name in self.release_packages.split(",") if name.strip()]
-
-
-@dataclass(frozen=True)
-class OriginConfig:
-    """Which run it comes from.
-
-    Attributes:
-        pipeline: Name of the pipeline.
-        commit: Commit of the code that ran.
-        run_name: Name of the run.
-    """
-
-    pipeline: str = ""
-    commit: str = ""
-    run_name: str = ""
-
-
-@dataclass(frozen=True)
-class PublishConfig:
-    """Release and origin."""
-
-    release: ReleaseConfig = field(default_factory=ReleaseConfig)
-    origin: OriginConfig = field(default_factory=OriginConfig)
-
-
 def publish_release(
     inputs: Mapping[str, str | Path | None], config: PublishConfig, run: Run
 ) -> tuple[Callable[[Path], None], dict[str, float]]:
@@ -86,44 +35,53 @@ def publish_release(
 
     A release is a folder that never changes, named by the digest of its contents:
     `<release_folder>/<release_name>/<digest>/`, with the file `candidate` beside it naming the
-    newest. Publishing the same again changes nothing. It holds no scans.
+    newest, and the same below `release_url` (`thimble.releases`). Publishing the same again changes
+    nothing. It holds no scans; the report goes to `report_url`.
 
     Args:
         inputs: Folders by name: `verdict`, and for each branch its converted packages (`teacher`,
-            `student`) and evaluation (`teacher_evaluation`, `student_evaluation`); None if absent.
-        config: Release and origin.
+            `student`) and evaluation (`teacher_evaluation`, `student_evaluation`); also
+            `baseline_evaluation`. None if absent.
+        config: Release, use and origin.
         run: Progress.
 
     Returns:
-        A function that fills a folder with the release (and puts it into `release_folder`), and
-        the figures: package_bytes of all packages.
+        A function that fills a folder with the release (and puts it where it is published), and
+        the figures: package_bytes of all packages, and those of each as
+        `<what>_<branch>_<variant>`.
 
     Raises:
         GateFailed: If the verdict, or that of any package asked for, is a failure.
-        BadInput: If a package is not in the run, or the release folder cannot be written.
+        BadInput: If a package is not in the run, the terms of the data forbid to hand it on, the
+            release folder cannot be written, or the store refuses.
     """
     verdict = read_json(Path(inputs["verdict"] or "") / "verdict.json")
     chosen = _choose(verdict, config.release.packages)
     files = {each["name"]: _file(inputs, each) for each in chosen}
-    evaluations = {
-        each["branch"]: read_json(Path(folder) / "evaluation.json")
-        for each in chosen
-        if (folder := inputs.get(f"{each['branch']}_evaluation"))
-    }
-    if not evaluations:
-        raise BadInput(
-            "a model card needs the evaluation of a published branch. Received: none for "
-            f"{', '.join(files)}. Connect <branch>_evaluation to publish."
-        )
+    content = Content(files, chosen, _evaluations(inputs, chosen), _baseline(inputs), verdict)
+    overridden = _check_terms(content, config)
     run.progress(1, 2)
 
     def write(folder: Path) -> None:
-        _fill(folder, files, chosen, evaluations, verdict, config)
+        fill_release(folder, content, config, overridden)
         if config.release.release_folder:
             _place(folder, Path(config.release.release_folder) / config.release.release_name)
+        _store(folder, Path(inputs["verdict"] or "") / "report.html", config)
         run.progress(2, 2)
 
-    return write, {"package_bytes": float(sum(file.stat().st_size for file in files.values()))}
+    total = float(sum(file.stat().st_size for file in files.values()))
+    return write, {"package_bytes": total, **_figures(chosen)}
+
+
+def _figures(chosen: list[dict[str, Any]]) -> dict[str, float]:
+    """What the released packages were measured to be."""
+    kinds = ("dice", "package_bytes", "p90_seconds", "peak_memory_bytes", "ratio", "worst_decile")
+    return {
+        f"{kind}_{each['branch']}_{each['variant']}": float(value)
+        for each in chosen
+        for kind in kinds
+        if (value := each["figures"].get(kind)) is not None
+    }
 
 
 def _choose(verdict: Mapping[str, Any], names: list[str]) -> list[dict[str, Any]]:
@@ -178,56 +136,56 @@ def _file(inputs: Mapping[str, str | Path | None], candidate: Mapping[str, Any])
     return file
 
 
-def _fill(
-    folder: Path,
-    files: Mapping[str, Path],
-    chosen: list[dict[str, Any]],
-    evaluations: Mapping[str, dict[str, Any]],
-    verdict: Mapping[str, Any],
-    config: PublishConfig,
-) -> None:
-    """Write packages, card, manifest and digests."""
-    for name, file in files.items():
-        shutil.copyfile(file, folder / f"{name}.thimble")
-    origin = vars(config.origin)
-    card = model_card(config.release.release_name, chosen, evaluations, verdict, origin)
-    (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    evaluation = next(iter(evaluations.values()))
-    manifest = {
-        "format": "thimble-release/1",
-        "name": config.release.release_name,
-        "origin": origin,
-        "dataset": evaluation["dataset"],
-        "preprocessing": evaluation.get("preprocessing"),
-        "intended_use": "research use only",
-        "verdict": {key: verdict[key] for key in ("passed", "branch", "variant", "sentence")},
-        "packages": [
-            {
-                "file": f"{each['name']}.thimble",
-                "sha256": _digest(folder / f"{each['name']}.thimble"),
-                "gates": each["gates"],
-                "figures": each["figures"],
-                "history": evaluations.get(each["branch"], {}).get("history")
-                or load_history(files[each["name"]].parent),
-            }
-            for each in chosen
-        ],
+def _evaluations(
+    inputs: Mapping[str, str | Path | None], chosen: list[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The evaluations of the branches that are published, one at least."""
+    evaluations = {
+        each["branch"]: read_json(Path(folder) / "evaluation.json")
+        for each in chosen
+        if (folder := inputs.get(f"{each['branch']}_evaluation"))
     }
-    write_json(folder / "manifest.json", manifest)
-    names = sorted(file.name for file in folder.iterdir())
-    lines = [f"{_digest(folder / name)}  {name}\n" for name in names]
-    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+    if not evaluations:
+        raise BadInput(
+            "a model card needs the evaluation of a published branch. Received: none for "
+            f"{', '.join(each['name'] for each in chosen)}. Connect <branch>_evaluation to publish."
+        )
+    return evaluations
 
 
-def _digest(file: Path) -> str:
-    """The SHA-256 of a file."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _baseline(inputs: Mapping[str, str | Path | None]) -> dict[str, Any] | None:
+    """The evaluation of the uncompressed baseline, if it is connected."""
+    folder = inputs.get("baseline_evaluation")
+    return dict(read_json(Path(folder) / "evaluation.json")) if folder else None
+
+
+def _check_terms(content: Content, config: PublishConfig) -> str:
+    """Refuse what the terms forbid; what stays inside the run is not handed on."""
+    release, use = config.release, config.use
+    if not (release.release_folder or release.release_url):
+        return ""
+    overridden = [name.strip() for name in use.override_terms.split(",")]
+    name, terms = str(content.dataset.get("name")), str(content.dataset.get("terms") or "")
+    return check_terms(name, terms, use.intended_use, overridden, bool(release.release_url))
+
+
+def _store(made: Path, report: Path, config: PublishConfig) -> None:
+    """Put report and release into their buckets; the candidate appears last."""
+    release = config.release
+    if release.report_url:
+        version = digest_file(made / SUMS)[:VERSION_DIGITS]
+        store = open_store(release.report_url)
+        store.upload(report, f"{release.release_name}/{version}/report.html")
+    if release.release_url:
+        store = open_store(release.release_url)
+        name = submit(store, release.release_name, made, vars(config.origin))
+        print(f"[publish] candidate {name} in {store.location}", flush=True)
 
 
 def _place(made: Path, home: Path) -> None:
     """Copy a release to its immutable folder and point `candidate` at it, each in one step."""
     # SHA256SUMS holds the digest of every other file: its own names the release.
-    target = home / _digest(made / "SHA256SUMS")[:12]
+    target = home / digest_file(made / SUMS)[:VERSION_DIGITS]
     try:
         if not target.is_dir():
             with write_atomically(target) as partial:

@@ -1,0 +1,291 @@
+"""Objects in a store that speaks plain S3, such as MinIO, SeaweedFS or AWS."""
+
+import base64
+import hashlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+from minio.helpers import DictType
+
+from thimble.artifact import write_atomically
+from thimble.stage import BadInput
+from thimble.store_access import (
+    BACKOFF_SECONDS,
+    RETRIES,
+    Location,
+    StoreSettings,
+    StoreUnreachable,
+    explain,
+)
+
+__all__ = ["Store", "Stored", "is_store_url", "open_store"]
+
+# A file up to this size goes in one request, of which the server checks the SHA-256; a larger one
+# goes in parts of this size.
+PART_BYTES = 16 << 20
+BLOCK_BYTES = 1 << 20
+DOWNLOADS_AT_A_TIME = 8
+NOTED = "x-amz-meta-sha256"
+ABSENT = {"If-None-Match": "*"}
+# Somebody else's object is where ours was to go.
+LOST = {"PreconditionFailed", "ConditionalRequestConflict"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A small object that was read whole.
+
+    Attributes:
+        data: Its content.
+        etag: What to give to `Store.write`, so that it is replaced only if it is still the same.
+    """
+
+    data: bytes
+    etag: str
+
+
+def is_store_url(text: str) -> bool:
+    """Tell whether a source or a target is in an object store."""
+    return text.startswith("s3://")
+
+
+def open_store(url: str) -> "Store":
+    """Open a folder of the store that the environment names.
+
+    Args:
+        url: `s3://bucket/prefix`.
+
+    Raises:
+        BadInput: If the address or the environment is wrong. Nothing is asked of the store yet.
+    """
+    return Store(StoreSettings.from_environment().client(), Location.parse(url))
+
+
+class Store:
+    """A folder of an object store. Names are relative to it."""
+
+    def __init__(self, client: Minio, location: Location) -> None:
+        """Take a client and a place."""
+        self._client = client
+        self.location = location
+
+    def read(self, name: str) -> Stored | None:
+        """Return a small object, or None if there is none.
+
+        Raises:
+            BadInput: If the credentials do not allow it.
+            StoreUnreachable: If the store fails.
+        """
+        with self._explained("read", name) as bucket_key:
+            try:
+                response = self._client.get_object(*bucket_key)
+            except S3Error as error:
+                if error.code == "NoSuchKey":
+                    return None
+                raise
+            try:
+                return Stored(response.data, response.headers["ETag"].strip('"'))
+            finally:
+                response.release_conn()
+
+    def write(self, name: str, data: bytes, replaces: str | None = None) -> bool:
+        """Write a small object if nobody else did meanwhile.
+
+        Args:
+            name: Of the object.
+            data: Its content.
+            replaces: ETag of the object that it takes the place of; None: there must be none.
+
+        Returns:
+            Whether it was written; False if there is another object than was expected.
+        """
+        condition = ABSENT if replaces is None else {"If-Match": f'"{replaces}"'}
+        headers = {"Content-Type": "application/json", **_checksum(hashlib.sha256(data))}
+        if self._put(name, data, headers | condition):
+            return True
+        # An answer that was lost makes a retry meet its own object.
+        found = self.read(name)
+        return found is not None and found.data == data
+
+    def upload(self, file: Path, name: str) -> None:
+        """Copy a file into the store, unless it is there already.
+
+        It becomes visible when it is whole, and is known to have arrived by its SHA-256.
+
+        Raises:
+            BadInput: If the credentials do not allow it.
+            StoreUnreachable: If the store fails; the same call again completes it.
+        """
+        size, digest = file.stat().st_size, hashlib.sha256()
+        with open(file, "rb") as stream:
+            while block := stream.read(BLOCK_BYTES):
+                digest.update(block)
+        metadata = {NOTED: digest.hexdigest()}
+        if size <= PART_BYTES:
+            metadata |= _checksum(digest)
+            # One request, where nothing is there yet.
+            if self._put(name, file.read_bytes(), metadata | ABSENT):
+                return
+        if self._holds(name, size, digest.hexdigest()):
+            return
+        with self._explained("write", name) as (bucket, key):
+            self._client.fput_object(
+                bucket, key, str(file), metadata=dict(metadata), part_size=PART_BYTES
+            )
+        # The server checks the parts of an upload, but not the SHA-256 of the whole.
+        if size > PART_BYTES and self.sha256(name) != digest.hexdigest():
+            raise StoreUnreachable(
+                f"{self.location}/{name} is not what was sent. Run the same command again; if it "
+                "stays, the store or the way to it damages data."
+            )
+
+    def sha256(self, name: str) -> str:
+        """Return the SHA-256 of an object's content, in hexadecimal."""
+        digest = hashlib.sha256()
+        for block in self._blocks(name):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def download(self, name: str, file: Path, sha256: str = "") -> None:
+        """Copy an object to a file, which appears when it is whole.
+
+        Args:
+            name: Of the object.
+            file: Where it goes.
+            sha256: What its content must have, in hexadecimal; empty: what was noted at its upload.
+
+        Raises:
+            BadInput: If there is no such object, or the credentials do not allow it.
+            StoreUnreachable: If the store fails, or the content has another SHA-256.
+        """
+        expected = sha256
+        if not expected:
+            with self._explained("read", name) as bucket_key:
+                expected = (self._client.stat_object(*bucket_key).metadata or {}).get(NOTED, "")
+        digest = hashlib.sha256()
+        with write_atomically(file) as partial:
+            with open(partial, "wb") as stream:
+                for block in self._blocks(name):
+                    digest.update(block)
+                    stream.write(block)
+            if expected and digest.hexdigest() != expected:
+                raise StoreUnreachable(
+                    f"{self.location}/{name} is damaged. Received: SHA-256 {digest.hexdigest()}. "
+                    f"Expected: {expected}. Nothing was kept."
+                )
+
+    def fetch(self, folder: Path) -> str:
+        """Copy everything below this location into a folder.
+
+        Returns:
+            The digest of what was listed, as `listing_digest` gives it.
+
+        Raises:
+            BadInput: If there is nothing.
+        """
+        listed = self._listed()
+        names = [name for name, _ in listed]
+        for name in names:
+            if ".." in PurePosixPath(name).parts or name.startswith("/"):
+                raise BadInput(f"{self.location} holds the name {name!r}. Expected plain names.")
+        with ThreadPoolExecutor(DOWNLOADS_AT_A_TIME) as pool:
+            list(pool.map(lambda name: self.download(name, folder / name), names))
+        return _digest(listed)
+
+    def listing_digest(self) -> str:
+        """Return a SHA-256 over names, sizes and ETags: other content gives another digest.
+
+        Raises:
+            BadInput: If there is nothing here.
+        """
+        return _digest(self._listed())
+
+    def _listed(self) -> list[tuple[str, str]]:
+        """Return name and size with ETag of everything here, in order of the names."""
+        start = self.location.key("")
+        with self._explained("list", "") as (bucket, _):
+            found = [
+                (str(each.object_name)[len(start) :], f"{each.size} {each.etag}")
+                for each in self._client.list_objects(bucket, prefix=start, recursive=True)
+                if not str(each.object_name).endswith("/")
+            ]
+        if not found:
+            raise BadInput(f"{self.location} holds nothing. Expected a folder of files.")
+        return sorted(found)
+
+    def _put(self, name: str, data: bytes, headers: dict[str, str]) -> bool:
+        """Write an object in one request; return False if a condition in the headers fails."""
+        with self._explained("write", name) as (bucket, key):
+            try:
+                # put_object would turn the conditions into metadata.
+                self._client._put_object(bucket, key, data, dict(headers))
+            except S3Error as error:
+                missing = "If-Match" in headers and error.code == "NoSuchKey"
+                if error.code not in LOST and not missing:
+                    raise
+                return False
+        return True
+
+    def _holds(self, name: str, size: int, sha256: str) -> bool:
+        """Tell whether an object is there already."""
+        with self._explained("read", name) as bucket_key:
+            try:
+                found = self._client.stat_object(*bucket_key)
+            except S3Error as error:
+                if error.code == "NoSuchKey":
+                    return False
+                raise
+        return found.size == size and (found.metadata or {}).get(NOTED) == sha256
+
+    def _blocks(self, name: str) -> Iterator[bytes]:
+        """Yield an object's content; an answer that breaks off goes on where it stopped."""
+        done, attempt, etag = 0, 0, ""
+        while True:
+            with self._explained("read", name) as (bucket, key):
+                headers: DictType = {"If-Match": etag} if etag else {}
+                response = self._client.get_object(
+                    bucket, key, offset=done, request_headers=headers
+                )
+                etag = response.headers["ETag"]
+                try:
+                    for block in response.stream(BLOCK_BYTES):
+                        done += len(block)
+                        yield block
+                    return
+                except (urllib3.exceptions.ProtocolError, urllib3.exceptions.TimeoutError):
+                    if (attempt := attempt + 1) > RETRIES:
+                        raise
+                finally:
+                    response.close()
+            time.sleep(BACKOFF_SECONDS * 2**attempt)
+
+    @contextmanager
+    def _explained(self, doing: str, name: str) -> Iterator[tuple[str, str]]:
+        """Yield bucket and key; turn what goes wrong with them into one clear sentence."""
+        place = f"{self.location}/{name}".rstrip("/")
+        try:
+            yield self.location.bucket, self.location.key(name)
+        except S3Error as error:
+            raise explain(error, doing, place) from None
+        except (MinioException, urllib3.exceptions.HTTPError) as error:
+            raise StoreUnreachable(
+                f"the store does not answer: cannot {doing} {place} ({type(error).__name__}). "
+                "Nothing half-written is visible; run the same command again when it is back."
+            ) from None
+
+
+def _checksum(digest: "hashlib._Hash") -> dict[str, str]:
+    """Return the header by which the server checks it; a bucket with a lock demands one."""
+    return {"x-amz-checksum-sha256": base64.b64encode(digest.digest()).decode()}
+
+
+def _digest(listed: list[tuple[str, str]]) -> str:
+    """Digest a listing."""
+    return hashlib.sha256("".join(f"{a}\0{b}\n" for a, b in listed).encode()).hexdigest()
