@@ -28,7 +28,11 @@ DIRECT = {"direct-r100": 1e-3, "direct-r300": 3e-3, "direct-r1000": 1e-2}
 # Per cent of the work that is cut out.
 CHANNELS = 55
 # Of the network whose channels were cut.
-CUT_RATES = {f"cut-{CHANNELS}-r30": 3e-4, f"cut-{CHANNELS}-r300": 3e-3}
+CUT_RATES = {
+    f"cut-{CHANNELS}-r30": 3e-4,
+    f"cut-{CHANNELS}-r300": 3e-3,
+    f"cut-{CHANNELS}-r10000": 1e-1,
+}
 STUDENT_SPARSITY = 0.65
 STUDENT_RATE = 1.5e-4
 
