@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-codec bench-lenet bench-quality fuzz golden reference lock images audit dashboards services compile submit images-lock registry-login builder push-image scan sign gitlab-schedule clean
+.PHONY: help setup demo test test-services check format bench bench-codec bench-lenet bench-quality fuzz golden reference lock images audit dashboards services compile submit images-lock registry-login builder push-image scan sign gitlab-schedule clean
 export PYTHON
 
 BIN := .venv/bin
@@ -19,6 +19,10 @@ demo: setup  ## Run the main job on generated scans and print where the report i
 
 test: setup  ## Run the tests (ARGS= passes arguments to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-services: setup  ## Test against MinIO, Prometheus and Docker, which it installs and starts (ARGS=)
+	@for script in tests/services/install/*.sh; do bash "$$script"; done
+	@THIMBLE_SERVICES=1 $(BIN)/python -m pytest tests/services $(ARGS)
 
 check: setup  ## Format, lint, types, import rules, manifests, shell scripts, spelling
 	@.ci/check
