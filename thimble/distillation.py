@@ -18,10 +18,10 @@ from thimble.objective import (
 from thimble.records import Dataset, read_records
 from thimble.scoring import confusion, foreground_dice
 from thimble.stage import BadInput, require
-from thimble.training import Validator
-from thimble.weights import load_weights
+from thimble.training import Validator, refuse_other_task
+from thimble.weights import Weights, load_weights
 
-__all__ = ["TargetConfig", "load_teacher", "soft_cross_entropy", "taught_loss"]
+__all__ = ["TargetConfig", "choose_teacher", "soft_cross_entropy", "taught_loss"]
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,25 @@ def _prior_dice(dataset: Dataset) -> float:
     return max(foreground_dice(each) for each in counts)
 
 
-def load_teacher(path: str | Path, dataset: Dataset) -> tf_keras.Model:
-    """Load a network that others learn from.
+def choose_teacher(
+    path: str | Path | None, itself: Weights, dataset: Dataset, target: TargetConfig
+) -> tf_keras.Model:
+    """Return the network that teaches.
 
     Args:
-        path: Model artifact.
-        dataset: What it teaches; its validation split tells whether the network knows anything.
+        path: Model artifact; None: the network teaches itself.
+        itself: The network as it comes in; also taken, unchecked, where nobody listens.
+        dataset: What is taught; its validation split tells whether a teacher knows anything.
+        target: How much the teacher counts.
 
     Raises:
-        BadInput: If channels or classes differ from the data set's, or if its Dice is not above
-            that of one class everywhere.
+        BadInput: If channels or classes of the artifact differ from the data set's, or if its Dice
+            is not above that of one class everywhere.
     """
+    if not path or target.soft_share == 0:
+        return to_keras(itself)
     weights = load_weights(path)
-    shape = weights.architecture["config"]
-    if (shape["channels"], shape["classes"]) != (dataset.channels, len(dataset.classes)):
-        raise BadInput(
-            f"The teacher has {shape['channels']} channels and {shape['classes']} classes, "
-            f"the data set {dataset.channels} and {len(dataset.classes)}. Use one made for it."
-        )
+    refuse_other_task(weights, dataset, "teacher")
     teacher = to_keras(weights)
     found, prior = Validator(dataset, teacher).dice(), _prior_dice(dataset)
     if found <= prior:

@@ -123,10 +123,9 @@ class Store:
             BadInput: If the credentials do not allow it.
             StoreUnreachable: If the store fails; the same call again completes it.
         """
-        size, digest = file.stat().st_size, hashlib.sha256()
+        size = file.stat().st_size
         with open(file, "rb") as stream:
-            while block := stream.read(BLOCK_BYTES):
-                digest.update(block)
+            digest = hashlib.file_digest(stream, "sha256")
         metadata = {NOTED: digest.hexdigest()}
         if size <= PART_BYTES:
             metadata |= _checksum(digest)

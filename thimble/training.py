@@ -21,6 +21,7 @@ from thimble.records import Dataset, read_records
 from thimble.scoring import confusion, foreground_dice
 from thimble.stage import BadInput, Run, ThimbleError, require
 from thimble.tiling import predict_tiled
+from thimble.weights import Weights
 
 __all__ = [
     "Diverged",
@@ -31,6 +32,7 @@ __all__ = [
     "fit",
     "gradient_step",
     "make_deterministic",
+    "refuse_other_task",
     "stream_patches",
     "supervised_loss",
     "supervised_step",
@@ -105,6 +107,25 @@ def make_deterministic(seed: int) -> None:
     repeats bit for bit without it, in less time.
     """
     tf_keras.utils.set_random_seed(seed)
+
+
+def refuse_other_task(weights: Weights, dataset: Dataset, name: str) -> None:
+    """Refuse a network of other channels or classes than the data set's.
+
+    Args:
+        weights: The network.
+        dataset: What it is to be used on.
+        name: What the network is called in the error.
+
+    Raises:
+        BadInput: If it does not fit.
+    """
+    shape = weights.architecture["config"]
+    if (shape["channels"], shape["classes"]) != (dataset.channels, len(dataset.classes)):
+        raise BadInput(
+            f"The {name} has {shape['channels']} channels and {shape['classes']} classes, "
+            f"the data set {dataset.channels} and {len(dataset.classes)}. Use one made for it."
+        )
 
 
 def cosine_optimizer(schedule: ScheduleConfig) -> tf_keras.optimizers.Optimizer:

@@ -118,10 +118,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=RUNS, help="folder of the cells")
     parser.add_argument("--dataset", choices=sorted(RECIPES), default="nuclei")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--cells", default="", help="these instead of those of the recipe")
     parser.add_argument("--rounds", type=int, default=100)
     options = parser.parse_args(arguments)
     folder = options.out / options.dataset / f"seed{options.seed}"
-    cells = list(cells_of(RECIPES[options.dataset]))
+    asked = [name for name in options.cells.split(",") if name]
+    cells = asked or list(cells_of(RECIPES[options.dataset]))
     setting = {"commit": commit(), "machine": machine(), "seed": options.seed}
     try:
         dataset = load_dataset(options.out / options.dataset / "dataset")

@@ -61,6 +61,11 @@ class Recipe:
     without: tuple[str, ...] = ()
     more_seeds: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def every_seed(self) -> range:
+        """Return the seeds that any cell has."""
+        return range(1, max([self.seeds, *self.more_seeds.values()]) + 1)
+
     def seeds_of(self, cell: str) -> range:
         """Return the seeds of a cell."""
         return range(1, self.more_seeds.get(cell, self.seeds) + 1)

@@ -86,7 +86,7 @@ def _run_missing(options: argparse.Namespace) -> int:
             return code
     waiting = [
         (seed, name)
-        for seed in seeds or range(1, max([recipe.seeds, *recipe.more_seeds.values()]) + 1)
+        for seed in seeds or recipe.every_seed
         for name in _with_needs([n for n in asked if seed in recipe.seeds_of(n)], cells)
     ]
     running: dict[tuple[int, str], subprocess.Popen[bytes]] = {}

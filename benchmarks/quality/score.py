@@ -129,7 +129,7 @@ def _jobs(options: argparse.Namespace) -> list[tuple[int, str]]:
     seeds = [int(seed) for seed in options.seeds.split(",") if seed]
     asked = [name for name in options.cells.split(",") if name]
     jobs = []
-    for seed in seeds or range(1, max([recipe.seeds, *recipe.more_seeds.values()]) + 1):
+    for seed in seeds or recipe.every_seed:
         folder = options.out / options.dataset / f"seed{seed}"
         for name in asked or cells_of(recipe):
             if not asked and seed not in recipe.seeds_of(name):

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from thimble.accounting import account_for
-from thimble.distillation import TargetConfig, load_teacher, taught_loss
-from thimble.models import build, from_keras, to_keras
+from thimble.distillation import TargetConfig, choose_teacher, taught_loss
+from thimble.models import build, from_keras
 from thimble.objective import ObjectiveConfig
 from thimble.patches import AugmentationConfig
 from thimble.records import load_dataset
@@ -88,8 +88,7 @@ def distill_student(
     make_deterministic(config.schedule.seed)
     dataset, taught = load_dataset(dataset_path), load_weights(teacher_path)
     architecture = _student_architecture(taught, config.base_width)
-    used = config.target.soft_share > 0
-    teacher = load_teacher(teacher_path, dataset) if used else to_keras(taught)
+    teacher = choose_teacher(teacher_path, taught, dataset, config.target)
     student = build(architecture)
     optimizer = cosine_optimizer(config.schedule)
     optimizer.build(student.trainable_variables)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 import tf_keras
 
-from thimble.distillation import load_teacher, taught_loss
-from thimble.models import to_keras
+from thimble.distillation import choose_teacher, taught_loss
 from thimble.records import Dataset
 from thimble.stage import Run
 from thimble.training import Validator, cosine_optimizer, fit, stream_patches
@@ -51,8 +50,7 @@ class Recovery:
         self.optimizer = cosine_optimizer(config.schedule)
         self.dataset, self.run = dataset, run
         self.batches = stream_patches(dataset, config.augmentation, config.schedule)
-        other = teacher_path if config.target.soft_share else None
-        self._teacher = load_teacher(other, dataset) if other else to_keras(dense)
+        self._teacher = choose_teacher(teacher_path, dense, dataset, config.target)
 
     def updates_masks(self, step: int) -> bool:
         """Tell whether masks are chosen anew before a step.

@@ -14,7 +14,7 @@ from components.quantize.folding import fold_batch_norm
 from components.quantize.rate import Shared, price_of, share_by_rate
 from components.quantize.shared_kernels import SharedKernels, codebook_step, kernels_of
 from thimble.accounting import account_for
-from thimble.distillation import TargetConfig, load_teacher, taught_loss
+from thimble.distillation import TargetConfig, choose_teacher, taught_loss
 from thimble.fisher import fisher_information
 from thimble.models import from_keras, to_keras
 from thimble.objective import ObjectiveConfig
@@ -183,8 +183,7 @@ def quantize_model(
     make_deterministic(config.schedule.seed)
     dataset = load_dataset(dataset_path)
     folded = fold_batch_norm(load_weights(model_path))
-    other = teacher_path if config.target.soft_share else None
-    teacher = load_teacher(other, dataset) if other else to_keras(folded)
+    teacher = choose_teacher(teacher_path, folded, dataset, config.target)
     model, shared, figures = _train_codebooks(folded, teacher, dataset, config, run)
     result = from_keras(model, folded.architecture, folded.preprocessing, shared.constraints())
     return result, {**account_for(result), **figures}

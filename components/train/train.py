@@ -18,6 +18,7 @@ from thimble.training import (
     cosine_optimizer,
     fit,
     make_deterministic,
+    refuse_other_task,
     stream_patches,
     supervised_step,
 )
@@ -98,12 +99,7 @@ def _initial_model(
         architecture = _architecture(config.model, dataset)
         return build(architecture), architecture
     weights = load_weights(initial)
-    shape = weights.architecture["config"]
-    if (shape["channels"], shape["classes"]) != (dataset.channels, len(dataset.classes)):
-        raise BadInput(
-            f"The initial model has {shape['channels']} channels and {shape['classes']} classes, "
-            f"the data set {dataset.channels} and {len(dataset.classes)}. Use one made for it."
-        )
+    refuse_other_task(weights, dataset, "initial model")
     return to_keras(weights), weights.architecture
 
 

@@ -11,24 +11,12 @@ import psutil
 import pytest
 import yaml
 
+from tests.small_run import SMALL_RUN
 from thimble.artifact import read_json
 from thimble.codec import decode
 
-PARAMETERS = {
-    "all": {"patch_size": 64, "batch_size": 2, "evaluate_every": 10},
-    "ingest": {"kind": "isbi2012", "split_rule": "block", "elastic_copies": 1, "tile": 128},
-    "train": {"base_width": 4, "depth": 2, "steps": 60, "learning_rate": 0.003},
-    "baseline": {"steps": 10},
-    "prune": {"sparsity": 0.5, "steps": 10},
-    "quantize": {"codebook_size": 16, "steps": 10},
-    "distill": {"base_width": 2, "steps": 10},
-    "student_prune": {"sparsity": 0.3, "steps": 10},
-    "student_quantize": {"codebook_size": 16, "steps": 10},
-    "control": {"steps": 10},
-    "convert": {"calibration_patches": 4, "check_patches": 2},
-    "benchmark": {"threads": "1", "seconds": 0.1},
-    "report": {"max_dice_drop": 1.0},
-}
+SCANS = {"kind": "isbi2012", "split_rule": "block", "elastic_copies": 1, "tile": 128}
+PARAMETERS = {**SMALL_RUN, "ingest": SCANS}
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
 from minio.deleteobjects import DeleteObject
 
 from components.publish.publish import PublishConfig, publish_release
 from tests.components.publish.making import make_inputs, write_package, write_verdict
+from tests.keys import write_keys
 from tests.services.minio import OpenAs, StoreServer, opener
 from thimble import store_access
 from thimble.releases import Decision, Refused, approve, revoke, submit
@@ -45,22 +44,6 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_keys(private, public)
     monkeypatch.setenv("THIMBLE_SIGNING_KEY", str(private))
     return public
-
-
-def write_keys(private: Path, public: Path) -> None:
-    key = ed25519.Ed25519PrivateKey.generate()
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    public.write_bytes(
-        key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    )
 
 
 Publish = Callable[..., str]

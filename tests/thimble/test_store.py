@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from tests.keys import write_keys
 from thimble.envelope import open_statement, seal_statement
 from thimble.releases import Decision
 from thimble.stage import BadInput
@@ -109,20 +109,7 @@ def test_decision_needs_a_name_and_a_reason(given: tuple[str, str]) -> None:
 def keys(tmp_path: Path) -> tuple[Path, Path]:
     """A private key and its public half."""
     key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-    private, public = tmp_path / "key.pem", tmp_path / "key.pub.pem"
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    public.write_bytes(
-        key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    )
-    return private, public
+    return write_keys(tmp_path / "key.pem", tmp_path / "key.pub.pem", key)
 
 
 def test_envelope(keys: tuple[Path, Path]) -> None:
