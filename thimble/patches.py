@@ -94,8 +94,13 @@ def _augment(
 
 
 def _check(spec: dict[str, Any], size: int) -> None:
-    """Refuse patches that mirroring cannot fill."""
-    smallest = min(min(shape) for shape in spec["shapes"].values())
+    """Refuse images without labels, and patches that mirroring cannot fill."""
+    if not spec["labelled"]:
+        raise BadInput(
+            f"Data set {spec.get('name')} has no labels (ingest: labels=none). Expected labels to "
+            "train on: ingest it with labels=required."
+        )
+    smallest = int(spec["smallest_side"])
     if 2 * smallest < size:
         raise BadInput(
             f"patch_size={size} is more than twice the smallest scan side ({smallest} pixels). "

@@ -1,8 +1,9 @@
-"""The Dataset artifact: `dataset.json` and the records of its shards."""
+"""The Dataset artifact: `dataset.json`, `cases.jsonl` and the records of its shards."""
 
 import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,78 @@ __all__ = [
     "FORMAT",
     "SPLITS",
     "Dataset",
+    "Entry",
     "Record",
     "decode_record",
+    "encode_entries",
     "encode_record",
     "load_dataset",
     "read_records",
 ]
 
-FORMAT = "thimble-dataset/1"
+FORMAT = "thimble-dataset/2"
+CASES, REJECTED = "cases.jsonl", "rejected.jsonl"
 SPLITS = ("train", "validation", "test")
 REQUIRED = (
     "bit_depth",
-    "cases",
     "channels",
     "classes",
     "counts",
+    "labelled",
     "normalization",
     "shards",
+    "smallest_side",
     "tile",
 )
 INTENDED_USE = "research use only"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of `cases.jsonl`: what is known of an image beside its pixels.
+
+    Attributes:
+        id: Name of the image.
+        split: train, validation or test.
+        group: Patient.
+        digest: SHA-256 of the pixels.
+        shape: Height and width.
+        pixels: Label pixels of each class.
+        spacing: Millimetres from row to row and from column to column; None if unknown.
+        attributes: Keys of `thimble.datasets.source.ATTRIBUTES` and what the source says.
+    """
+
+    id: str
+    split: str
+    group: str
+    digest: str
+    shape: tuple[int, int]
+    pixels: tuple[int, ...]
+    spacing: tuple[float, float] | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def encode_entries(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield the lines of `cases.jsonl`; the caller sorts by id."""
+    for entry in entries:
+        yield json.dumps(asdict(entry), ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _decode_entry(line: str, path: Path) -> Entry:
+    """Return a line of `cases.jsonl`."""
+    try:
+        values = json.loads(line)
+        spacing = values.pop("spacing", None)
+        return Entry(
+            shape=tuple(values.pop("shape")),
+            pixels=tuple(values.pop("pixels")),
+            spacing=tuple(spacing) if spacing else None,
+            **values,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{path} holds a line that is no case ({error}). Run ingest again."
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -70,6 +123,20 @@ class Dataset:
     def normalization(self) -> dict[str, Any]:
         """How intensities are standardised, see `thimble.preprocessing.normalize`."""
         return dict(self.spec["normalization"])
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what is known of every image, sorted by id.
+
+        Raises:
+            BadInput: If `cases.jsonl` is missing or damaged.
+        """
+        path = self.folder / CASES
+        try:
+            with open(path, encoding="utf-8") as lines:
+                for line in lines:
+                    yield _decode_entry(line, path)
+        except (FileNotFoundError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path} cannot be read ({error}). Run ingest again.") from None
 
     def preprocessing(self) -> dict[str, Any]:
         """Return what a package needs so that nobody can feed it wrongly."""

@@ -174,7 +174,7 @@ def _tuning_step(
 def _patch_size(weights: Weights, dataset: Dataset) -> int:
     """Return the largest patch, up to a tile, that mirroring can fill from the smallest scan."""
     step = 2 ** int(weights.architecture["config"].get("depth", 0))
-    smallest = min(min(shape) for shape in dataset.spec["shapes"].values())
+    smallest = int(dataset.spec["smallest_side"])
     return max(min(dataset.tile, 2 * smallest) // step * step, 16)
 
 

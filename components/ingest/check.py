@@ -10,7 +10,7 @@ from components.ingest.config import IngestConfig
 from components.ingest.scan import Finding, open_classes, open_reader, refuse_bad, scan_case
 from components.ingest.split import split_cases
 from thimble.datasets.classes import ClassMap, describe_values
-from thimble.datasets.source import Case, Reader
+from thimble.datasets.source import Case, Reader, Refusal
 from thimble.stage import BadInput, flat_fields, from_flat
 
 __all__ = ["inspect_source"]
@@ -35,15 +35,16 @@ def inspect_source(kind: str, source: str, **parameters: Any) -> dict[str, Any]:
     arguments = flat_fields(IngestConfig) | parameters | {"kind": kind, "source": source}
     config: IngestConfig = from_flat(IngestConfig, arguments)
     reader = open_reader(config)
-    cases = reader.cases()
-    result: dict[str, Any] = {"kind": kind, "images": len(cases), "problems": []}
-    problems: list[str] = result["problems"]
+    cases, refused = reader.cases()
+    problems = [refusal.reason for refusal in refused]
+    result: dict[str, Any] = {"kind": kind, "images": len(cases), "problems": problems}
     try:
         classes = open_classes(config, reader, cases)
     except BadInput as error:
         problems.append(str(error))
         return result | {"formats": {}, "sizes": {}, "raw_labels": "", "classes": [], "splits": {}}
-    findings, values = _look(cases, reader, classes, problems)
+    findings, values = _look(cases, reader, classes, (source, problems))
+    result["images"] = len(findings)
     result["raw_labels"] = describe_values(np.flatnonzero(values))
     result |= _count(cases, findings)
     pixels = np.sum([f["pixels"] for f in findings] or [[0] * len(classes.names)], axis=0)
@@ -51,13 +52,13 @@ def inspect_source(kind: str, source: str, **parameters: Any) -> dict[str, Any]:
     described = zip(classes.spec(), shares.tolist(), strict=True)
     result["classes"] = [{**entry, "share": share} for entry, share in described]
     result["splits"] = {}
-    if len(findings) < len(cases):
+    if problems:
         return result
     try:
-        refuse_bad(findings, classes)
-        groups = {case.id: case.group for case in cases}
+        refuse_bad(findings, [], config, classes.names)
+        groups = {finding["id"]: finding["group"] for finding in findings}
         digests = {finding["id"]: finding["digest"] for finding in findings}
-        splits = split_cases([case.id for case in cases], groups, digests, config.split)
+        splits = split_cases(list(groups), groups, digests, config.split)
         result["splits"] = {name: len(ids) for name, ids in splits.items()}
     except BadInput as error:
         problems.append(str(error))
@@ -65,17 +66,18 @@ def inspect_source(kind: str, source: str, **parameters: Any) -> dict[str, Any]:
 
 
 def _look(
-    cases: list[Case], reader: Reader, classes: ClassMap, problems: list[str]
+    cases: list[Case], reader: Reader, classes: ClassMap, told: tuple[str, list[str]]
 ) -> tuple[list[Finding], Any]:
-    """Return the findings of good cases and which raw values occur; add bad ones to problems."""
+    """Return the findings of good images and which raw values occur; tell of the bad ones."""
+    source, problems = told
     findings: list[Finding] = []
     values = np.zeros(65536, bool)
     for case in cases:
-        try:
-            values[reader.read(case).label] = True
-            findings.append(scan_case(reader, classes, case))
-        except BadInput as error:
-            problems.append(str(error))
+        for found in scan_case(reader, classes, case, source, values):
+            if isinstance(found, Refusal):
+                problems.append(found.reason)
+            else:
+                findings.append(found)
     return findings, values
 
 
@@ -84,7 +86,7 @@ def _count(cases: list[Case], findings: list[Finding]) -> dict[str, dict[str, in
     suffix = {case.id: Path(case.image).suffix.lower().lstrip(".") or "made" for case in cases}
     layout = {1: "grey", 3: "RGB"}
     formats = Counter(
-        f"{suffix[f['id']]} {layout[f['channels']]} {f['bits']} bit" for f in findings
+        f"{suffix[f['case']]} {layout[f['channels']]} {f['bits']} bit" for f in findings
     )
     sizes = Counter(f"{f['shape'][1]}x{f['shape'][0]}" for f in findings)
     return {"formats": dict(formats.most_common()), "sizes": dict(sizes.most_common())}

@@ -18,6 +18,7 @@ __all__ = [
 ]
 
 RULES = ("block", "hash", "group")
+LABELS = ("required", "none")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class SourceConfig:
         name: Of the data set; empty: the kind.
         classes: `background=0;nucleus=1-65535`; empty: the default of the kind.
         terms: Terms of use; empty: those of the kind.
+        labels: `required`, or `none`: images alone, which validate takes and train refuses.
     """
 
     kind: str = "phantom_membranes"
@@ -40,9 +42,11 @@ class SourceConfig:
     name: str = ""
     classes: str = ""
     terms: str = ""
+    labels: str = "required"
 
     def __post_init__(self) -> None:
         """Check kind and classes before anything is read."""
+        require(self.labels in LABELS, "labels must be required or none", labels=self.labels)
         known = ", ".join(sorted(DATASETS))
         require(self.kind in DATASETS, f"kind must be one of {known}", kind=self.kind)
         if self.classes:
@@ -129,22 +133,27 @@ class PhantomConfig:
 
 @dataclass(frozen=True)
 class ExecutionConfig:
-    """Where the work is done; of these only `shards` changes the artifact.
+    """Where the work is done, and how much of it may fail; runner and workers change no record.
 
     Attributes:
         shards: Most record files of a split, in [1, 10000].
         runner: A Beam runner, and its options after a space; its workers must see the folders.
         workers: Processes of the DirectRunner, in [1, 256].
+        max_rejected_share: Largest share of files that may be unusable, in [0, 1): they are
+            listed in `rejected.jsonl`; more of them fail the stage.
     """
 
     shards: int = 4
     runner: str = "DirectRunner"
     workers: int = 1
+    max_rejected_share: float = 0.05
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         require(1 <= self.shards <= 10000, "shards must be in [1, 10000]", shards=self.shards)
         require(1 <= self.workers <= 256, "workers must be in [1, 256]", workers=self.workers)
+        share = self.max_rejected_share
+        require(0 <= share < 1, "max_rejected_share must be in [0, 1)", max_rejected_share=share)
         require(bool(self.runner.strip()), "runner must name a Beam runner", runner=self.runner)
 
 

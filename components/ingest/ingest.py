@@ -1,11 +1,15 @@
 """Ingest: scans of any kind in, split and deformed records in one form out."""
 
 import hashlib
+import json
+import math
 import shutil
 import tempfile
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +20,35 @@ from components.ingest.elastic import ElasticField
 from components.ingest.fetch import fetch_source
 from components.ingest.scan import Finding, open_classes, open_reader, refuse_bad
 from components.ingest.split import split_cases
-from components.ingest.transforms import Canon, Sums, find_out, write_records
+from components.ingest.transforms import Canon, Sums, Work, find_out, write_records
 from thimble.artifact import write_json
 from thimble.datasets.classes import ClassMap
-from thimble.datasets.source import Case, Reader
-from thimble.records import FORMAT, SPLITS
+from thimble.datasets.source import Case, Reader, Refusal
+from thimble.records import CASES, FORMAT, REJECTED, SPLITS, Entry, encode_entries
 from thimble.stage import Run
 
 __all__ = ["IngestConfig", "ingest_source"]
 
 
-def _assign_shards(
-    splits: dict[str, list[str]], cases: dict[str, Case], most: int
-) -> list[tuple[str, str, Case]]:
-    """Deal the cases of each split in the order of a hash to equally full shards."""
-    work = []
+def _assign_shards(splits: dict[str, list[str]], most: int) -> dict[str, tuple[str, str]]:
+    """Deal the images of each split in the order of a hash to equally full shards."""
+    places = {}
     for split, ids in splits.items():
         count = min(most, len(ids))
-        shuffled = sorted(ids, key=lambda case: hashlib.sha256(case.encode()).digest())
-        for place, case in enumerate(shuffled):
-            shard = f"{split}-{place % count:05d}-of-{count:05d}.tfrecord"
-            work.append((split, shard, cases[case]))
-    return work
+        shuffled = sorted(ids, key=lambda image: hashlib.sha256(image.encode()).digest())
+        for place, image in enumerate(shuffled):
+            places[image] = (split, f"{split}-{place % count:05d}-of-{count:05d}.tfrecord")
+    return places
+
+
+def _work(
+    cases: Sequence[Case], findings: Sequence[Finding], places: dict[str, tuple[str, str]]
+) -> list[Work]:
+    """Return the cases that are used, each with the places of its images."""
+    used: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for finding in findings:
+        used[finding["case"]][finding["id"]] = places[finding["id"]]
+    return [(case, used[case.id]) for case in cases if case.id in used]
 
 
 def _normalization(config: ImageConfig, bits: int, sums: Sums) -> dict[str, Any]:
@@ -62,11 +73,11 @@ def _describe(
     reader: Reader,
     classes: ClassMap,
     findings: Sequence[Finding],
-    work: Sequence[tuple[str, str, Case]],
+    places: dict[str, tuple[str, str]],
 ) -> dict[str, Any]:
     """Return what `dataset.json` says before the pixels are summed."""
     source, image, copies = config.source, config.image, config.deformation.elastic_copies
-    ids = {name: sorted(case.id for split, _, case in work if split == name) for name in SPLITS}
+    counts = Counter(split for split, _ in places.values())
     return {
         "format": FORMAT,
         "name": source.name or source.kind,
@@ -76,7 +87,7 @@ def _describe(
         "bit_depth": max(finding["bits"] for finding in findings),
         "tile": image.tile,
         "counts": {
-            split: {"images": len(ids[split]), "copies": copies * len(ids[split]) * (not place)}
+            split: {"images": counts[split], "copies": copies * counts[split] * (not place)}
             for place, split in enumerate(SPLITS)
         },
         "split": {
@@ -86,14 +97,15 @@ def _describe(
             "group_column": config.split.group_column,
             "seed": config.split.split_seed,
         },
-        "cases": ids,
-        "groups": {case.id: case.group for _, _, case in work},
-        "digests": {finding["id"]: finding["digest"] for finding in findings},
-        "shapes": {finding["id"]: finding["shape"] for finding in findings},
+        "smallest_side": min(min(finding["shape"]) for finding in findings),
+        "labelled": source.labels != "none",
+        "attributes": sorted({name for finding in findings for name in finding["attributes"]}),
         "border_sigma": config.deformation.border_sigma,
         "source_digest": source.source_digest or _digest(findings),
         "terms": source.terms or reader.terms,
-        "shards": {n: sorted({shard for split, shard, _ in work if split == n}) for n in SPLITS},
+        "shards": {
+            n: sorted({shard for split, shard in places.values() if split == n}) for n in SPLITS
+        },
     }
 
 
@@ -112,13 +124,54 @@ def _canon(config: IngestConfig, bits: int) -> Canon:
     )
 
 
-def _expected_bytes(spec: dict[str, Any]) -> int:
+def _expected_bytes(spec: dict[str, Any], entries: Sequence[Entry]) -> int:
     """Return about how many bytes the records will take."""
     each = spec["channels"] * spec["bit_depth"] // 8 + 1 + bool(spec["border_sigma"])
     copies = spec["counts"]["train"]["copies"] // spec["counts"]["train"]["images"]
-    train = set(spec["cases"]["train"])
-    pixels = (h * w * (1 + copies * (c in train)) for c, (h, w) in spec["shapes"].items())
+    pixels = (math.prod(e.shape) * (1 + copies * (e.split == "train")) for e in entries)
     return int(sum(pixels) * each)
+
+
+def _entry(finding: Finding, split: str) -> Entry:
+    """Return the line of an image in `cases.jsonl`."""
+    return Entry(
+        id=finding["id"],
+        split=split,
+        group=finding["group"],
+        digest=finding["digest"],
+        shape=(finding["shape"][0], finding["shape"][1]),
+        pixels=tuple(finding["pixels"]),
+        spacing=(finding["spacing"][0], finding["spacing"][1]) if finding["spacing"] else None,
+        attributes=finding["attributes"],
+    )
+
+
+def _write_lines(folder: Path, entries: Sequence[Entry], refused: Sequence[Refusal]) -> None:
+    """Write `cases.jsonl` and `rejected.jsonl`."""
+    with open(folder / CASES, "w", encoding="utf-8") as file:
+        file.writelines(encode_entries(entries))
+    with open(folder / REJECTED, "w", encoding="utf-8") as file:
+        for refusal in refused:
+            file.write(json.dumps(asdict(refusal), ensure_ascii=False) + "\n")
+
+
+def _look(
+    config: IngestConfig, reader: Reader, cases: Sequence[Case], classes: ClassMap, run: Run
+) -> tuple[list[Finding], list[Refusal]]:
+    """Return what all cases hold, in the order of the cases, and what cannot be used."""
+    findings: list[Finding] = []
+    refused: list[Refusal] = []
+    execution = (config.execution.runner, config.execution.workers)
+    with tempfile.TemporaryDirectory(dir=run.checkpoint) as scratch:
+        folders = (config.source.source, Path(scratch))
+        for found in find_out(cases, reader, classes, folders, execution):
+            if isinstance(found, Refusal):
+                refused.append(found)
+            else:
+                findings.append(found)
+    order = {case.id: place for place, case in enumerate(cases)}
+    findings.sort(key=lambda finding: (order[finding["case"]], finding["id"]))
+    return findings, refused
 
 
 @contextmanager
@@ -152,41 +205,48 @@ def ingest_source(
 
     Returns:
         A function that writes the Dataset artifact into a folder, and figures: number of images,
-        of deformed copies, and the foreground's share of all pixels.
+        of deformed copies, of rejected files, and the foreground's share of all pixels.
 
     Raises:
         BadInput: If the source cannot be used; the message names the files and the fix.
     """
     reader = open_reader(config := fetch_source(config, run))
-    cases = reader.cases()
+    cases, refused = reader.cases()
     classes = open_classes(config, reader, cases)
-    execution = (config.execution.runner, config.execution.workers)
     run.progress(0, 2 * len(cases))
-    with tempfile.TemporaryDirectory(dir=run.checkpoint) as scratch:
-        findings = list(find_out(cases, reader, classes, Path(scratch), execution))
-    refuse_bad(findings, classes)
-    findings.sort(key=lambda finding: finding["id"])
+    findings, bad = _look(config, reader, cases, classes, run)
+    refused = sorted([*refused, *bad], key=lambda refusal: (refusal.file, refusal.reason))
+    refuse_bad(findings, refused, config, classes.names)
+    groups = {finding["id"]: finding["group"] for finding in findings}
     digests = {finding["id"]: finding["digest"] for finding in findings}
-    groups = {case.id: case.group for case in cases}
-    splits = split_cases([case.id for case in cases], groups, digests, config.split)
-    work = _assign_shards(splits, {case.id: case for case in cases}, config.execution.shards)
-    spec = _describe(config, reader, classes, findings, work)
-    run.progress(len(cases), 2 * len(cases), images=len(cases))
+    splits = split_cases([finding["id"] for finding in findings], groups, digests, config.split)
+    places = _assign_shards(splits, config.execution.shards)
+    work = _work(cases, findings, places)
+    findings.sort(key=lambda finding: finding["id"])
+    spec = _describe(config, reader, classes, findings, places) | {"rejected": len(refused)}
+    entries = [_entry(finding, places[finding["id"]][0]) for finding in findings]
+    run.progress(len(cases), 2 * len(cases), images=len(findings))
 
     def write(folder: Path) -> None:
         canon = _canon(config, spec["bit_depth"])
         scratch = folder / ".parts"
         scratch.mkdir()
-        with _progress_of(scratch, _expected_bytes(spec), run, len(cases)):
+        execution = (config.execution.runner, config.execution.workers)
+        with _progress_of(scratch, _expected_bytes(spec, entries), run, len(cases)):
             sums = write_records(work, reader, classes, canon, (folder, scratch), execution)
         shutil.rmtree(scratch)
         first = 1 + 2 * canon.channels
         spec["pixels"] = {split: list(sums[split][first:]) for split in SPLITS}
         spec["normalization"] = _normalization(config.image, canon.bits, sums["train"])
+        _write_lines(folder, entries, refused)
         write_json(folder / "dataset.json", spec)
-        run.progress(2 * len(cases), 2 * len(cases), images=len(cases))
+        run.progress(2 * len(cases), 2 * len(cases), images=len(findings))
 
     pixels = np.sum([finding["pixels"] for finding in findings], axis=0)
     copies = sum(count["copies"] for count in spec["counts"].values())
-    share = float(pixels[1:].sum() / pixels.sum())
-    return write, {"images": len(cases), "copies": copies, "foreground_share": share}
+    return write, {
+        "images": len(findings),
+        "copies": copies,
+        "rejected": len(refused),
+        "foreground_share": float(pixels[1:].sum() / pixels.sum()),
+    }

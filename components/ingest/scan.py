@@ -1,15 +1,18 @@
 """First look at every case: can it be read, what does it hold, is it fit for use."""
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.ingest.config import IngestConfig
 from thimble.datasets import open_source
 from thimble.datasets.classes import ClassMap, describe_values, parse_classes
 from thimble.datasets.pixels import pixel_digest
-from thimble.datasets.source import Case, Reader, SourceOptions
+from thimble.datasets.source import ATTRIBUTES, Case, Reader, Refusal, Sample, SourceOptions
 from thimble.stage import BadInput
 
 __all__ = ["Finding", "open_classes", "open_reader", "refuse_bad", "scan_case"]
@@ -18,56 +21,107 @@ SHOWN = 5
 LABELS_LOOKED_AT = 16
 
 
-class Finding(TypedDict, total=False):
-    """What a case holds; `error` alone if it cannot be used.
+class Finding(TypedDict):
+    """What an image holds.
 
     Attributes:
-        id: Name of the case.
+        id: Name of the image.
+        case: What it was read with.
+        group: Patient.
         shape: Height and width.
         channels: 1 or 3.
         bits: 8 or 16.
         digest: SHA-256 of the pixels.
         pixels: Label pixels of each class.
-        error: Why the case cannot be used.
+        spacing: Millimetres from row to row and from column to column; None if unknown.
+        attributes: Keys of `thimble.datasets.source.ATTRIBUTES` and what the source says.
     """
 
     id: str
+    case: str
+    group: str
     shape: list[int]
     channels: int
     bits: int
     digest: str
     pixels: list[int]
-    error: str
+    spacing: list[float] | None
+    attributes: dict[str, str]
 
 
-def scan_case(reader: Reader, classes: ClassMap, case: Case) -> Finding:
-    """Read a case and describe it.
+def _name(case: Case, source: str) -> str:
+    """Return the name of a case's file below the source."""
+    path = case.image or case.id
+    return os.path.relpath(path, source) if source and os.path.isabs(path) else path
+
+
+def scan_case(
+    reader: Reader,
+    classes: ClassMap,
+    case: Case,
+    source: str,
+    seen: NDArray[np.bool_] | None = None,
+) -> Iterator[Finding | Refusal]:
+    """Read a case and describe each of its images, and each file that cannot be used.
+
+    Args:
+        reader: Of the kind of data.
+        classes: Raw values of the classes.
+        case: What to read.
+        source: Folder of the data.
+        seen: `(65536,)`: the raw values of the labels are set in it.
+    """
+    file = _name(case, source)
+    try:
+        for sample in reader.read(case):
+            if isinstance(sample, Refusal):
+                yield sample
+                continue
+            if seen is not None:
+                seen[sample.label] = True
+            try:
+                yield _describe(sample, classes, case)
+            except BadInput as error:
+                yield Refusal(file + sample.id.removeprefix(case.id), str(error))
+    except BadInput as error:
+        yield Refusal(file, str(error))
+
+
+def _describe(sample: Sample, classes: ClassMap, case: Case) -> Finding:
+    """Describe an image.
 
     Raises:
-        BadInput: If image or label cannot be read, do not match, or hold nothing to learn from.
+        BadInput: If image and label do not match, or hold nothing to learn from.
     """
-    sample = reader.read(case)
     height, width, channels = sample.image.shape
+    place = sample.id.removeprefix(case.id)
     if sample.label.shape != (height, width):
         label_height, label_width = sample.label.shape
         raise BadInput(
-            f"Image {case.image} has {width}x{height} pixels but label {case.label} has "
+            f"Image {case.image}{place} has {width}x{height} pixels but label {case.label} has "
             f"{label_width}x{label_height}. Expected equal sizes: export the label again, or "
             "remove both."
         )
     if sample.image.min() == sample.image.max():
         raise BadInput(
-            f"Image {case.image} is constant (every sample is {sample.image.min()}). Expected a "
-            "scan: export it again, or remove it and its label."
+            f"Image {case.image}{place} is constant (every sample is {sample.image.min()}). "
+            "Expected a scan: export it again, or remove it and its label."
         )
+    foreign = sorted(set(sample.attributes) - set(ATTRIBUTES))
+    if foreign:
+        raise ValueError(f"attributes that may not leave the source: {', '.join(foreign)}")
     indices = classes.index(sample.label, case.label)
     return {
-        "id": case.id,
+        "id": sample.id,
+        "case": case.id,
+        "group": case.group,
         "shape": [height, width],
         "channels": channels,
         "bits": 8 * sample.image.dtype.itemsize,
         "digest": pixel_digest(sample.image),
         "pixels": np.bincount(indices.ravel(), minlength=len(classes.names)).tolist(),
+        "spacing": list(sample.spacing) if sample.spacing else None,
+        "attributes": dict(sample.attributes),
     }
 
 
@@ -80,6 +134,7 @@ def open_reader(config: IngestConfig) -> Reader:
     options = SourceOptions(
         source=config.source.source,
         group_column=config.split.group_column,
+        labels=config.source.labels,
         images=config.phantom.phantom_images,
         size=config.phantom.phantom_size,
         seed=config.seed,
@@ -96,30 +151,54 @@ def open_classes(config: IngestConfig, reader: Reader, cases: Sequence[Case]) ->
     text = config.source.classes or reader.classes
     if text:
         return parse_classes(text)
+    if config.source.labels == "none":
+        return ClassMap(("unlabelled", "none"), ("0", "1-65535"))
     looked = cases[:LABELS_LOOKED_AT]
-    values = np.unique(np.concatenate([np.unique(reader.read(case).label) for case in looked]))
+    found: set[int] = set()
+    for case in looked:
+        with contextlib.suppress(BadInput):
+            for sample in reader.read(case):
+                found |= set(
+                    () if isinstance(sample, Refusal) else np.unique(sample.label).tolist()
+                )
+    values = describe_values(np.array(sorted(found)))
     raise BadInput(
         f"classes is empty, and kind={config.source.kind} has no default. The first {len(looked)} "
-        f"label(s) hold the raw values {describe_values(values)}. Name a class for each, the "
+        f"label(s) hold the raw values {values}. Name a class for each, the "
         'background first, such as classes="background=0;organ=1-255".'
     )
 
 
-def refuse_bad(findings: Sequence[Finding], classes: ClassMap) -> None:
-    """Raise if a case cannot be used, or if all labels are of one class.
+def refuse_bad(
+    findings: Sequence[Finding],
+    refused: Sequence[Refusal],
+    config: IngestConfig,
+    names: Sequence[str],
+) -> None:
+    """Raise if too many files cannot be used, or if all labels are of one class.
+
+    Args:
+        findings: Of all images that can be used.
+        refused: All that cannot.
+        config: Its `max_rejected_share` is the limit.
+        names: Of the classes.
 
     Raises:
-        BadInput: With the first few errors and their number.
+        BadInput: With the first few reasons and their number.
     """
-    errors = [finding["error"] for finding in findings if "error" in finding]
-    if errors:
-        more = f" (and {len(errors) - SHOWN} more)" if len(errors) > SHOWN else ""
-        start = f"{len(errors)} of {len(findings)} cases cannot be used: " if errors[1:] else ""
-        raise BadInput(start + " | ".join(errors[:SHOWN]) + more)
+    total = len(findings) + len(refused)
+    if len(refused) > config.execution.max_rejected_share * total or not findings:
+        reasons = list(dict.fromkeys(refusal.reason for refusal in refused))
+        more = f" (and {len(reasons) - SHOWN} more)" if len(reasons) > SHOWN else ""
+        start = f"{len(refused)} of {total} files or images cannot be used, more than "
+        start += f"max_rejected_share={config.execution.max_rejected_share} allows: "
+        raise BadInput(start + " | ".join(reasons[:SHOWN]) + more)
+    if config.source.labels == "none":
+        return
     pixels = np.sum([finding["pixels"] for finding in findings], axis=0)
-    present = [name for name, count in zip(classes.names, pixels, strict=True) if count]
+    present = [name for name, count in zip(names, pixels, strict=True) if count]
     if len(present) < 2:
         raise BadInput(
             f"All {len(findings)} labels hold one class only: {', '.join(present)}. Expected at "
-            f"least two of {classes}: check the labels and the parameter classes."
+            f"least two of {', '.join(names)}: check the labels and the parameter classes."
         )

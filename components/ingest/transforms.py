@@ -13,7 +13,7 @@ import shlex
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +24,7 @@ from components.ingest.border import border_map, find_instances
 from components.ingest.elastic import ElasticCopies, ElasticField, Scan
 from components.ingest.scan import Finding, scan_case
 from thimble.datasets.classes import ClassMap
-from thimble.datasets.source import Case, Reader
+from thimble.datasets.source import Case, Reader, Refusal, Sample
 from thimble.preprocessing import to_channels
 from thimble.records import Record, encode_record
 from thimble.stage import BadInput
@@ -38,10 +38,12 @@ with warnings.catch_warnings():
     from apache_beam.runners import create_runner
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-__all__ = ["Canon", "Place", "Sums", "find_out", "write_records"]
+__all__ = ["Canon", "Place", "Sums", "Work", "find_out", "write_records"]
 
 # Name of the runner with its options, and worker processes of the DirectRunner.
 Execution = tuple[str, int]
+# A case, and split and shard of each of its images that is used.
+Work = tuple[Case, dict[str, tuple[str, str]]]
 # Id, copy, part file, offset and length of an encoded record.
 Place = tuple[str, int, str, int, int]
 # Pixels, sum of each channel, sum of squares of each channel, pixels of each class.
@@ -113,74 +115,78 @@ def _restore(text: str) -> None:
 
 
 class _Look(beam.DoFn):
-    """Emits what a case holds as JSON; a bad case too, so that all of them are reported."""
+    """Emits what a case holds as JSON; what is bad too, so that all of it is reported."""
 
-    def __init__(self, reader: Reader, classes: ClassMap) -> None:
-        """Bind reader and classes."""
-        self.reader, self.classes = reader, classes
+    def __init__(self, reader: Reader, classes: ClassMap, source: str) -> None:
+        """Bind reader, classes and the folder of the data."""
+        self.reader, self.classes, self.source = reader, classes, source
 
     def process(self, case: Case) -> Iterator[str]:
         """Look at one case."""
-        try:
-            finding = scan_case(self.reader, self.classes, case)
-        except BadInput as error:
-            finding = {"id": case.id, "error": str(error)}
-        yield json.dumps(finding)
+        for found in scan_case(self.reader, self.classes, case, self.source):
+            yield json.dumps(asdict(found) if isinstance(found, Refusal) else found)
 
 
 def find_out(
     cases: Sequence[Case],
     reader: Reader,
     classes: ClassMap,
-    folder: Path,
+    folders: tuple[str, Path],
     execution: Execution,
-) -> Iterator[Finding]:
+) -> Iterator[Finding | Refusal]:
     """Look at every case.
 
     Args:
         cases: What to look at.
         reader: Of the kind of data.
         classes: Raw values of the classes.
-        folder: For temporary files that the workers see.
+        folders: Of the data, and for temporary files that the workers see.
         execution: Runner and number of workers.
 
     Yields:
-        One finding a case, in no order.
+        One finding an image, and what cannot be used, in no order.
     """
+    source, folder = folders
     prefix = folder / f"findings-{uuid.uuid4().hex}"
 
     def build(pipeline: Any) -> None:
         (
             pipeline
             | "Cases" >> beam.Create(cases)
-            | "Look" >> beam.ParDo(_Look(reader, classes))
+            | "Look" >> beam.ParDo(_Look(reader, classes, source))
             | "Write" >> beam.io.WriteToText(str(prefix), file_name_suffix=".jsonl")
         )
 
     _run(build, *execution)
     for path in sorted(folder.glob(f"{prefix.name}*.jsonl")):
         with open(path, encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+            for found in map(json.loads, lines):
+                yield Refusal(**found) if "reason" in found else found
         path.unlink()
 
 
 class _ReadScan(beam.DoFn):
-    """Reads a (split, shard, case) and emits (split, shard, scan) and the sums of its pixels."""
+    """Reads a case and emits (split, shard, scan) and the sums of pixels of each image."""
 
     def __init__(self, reader: Reader, classes: ClassMap, canon: Canon) -> None:
         """Bind reader, classes and form."""
         self.reader, self.classes, self.canon = reader, classes, canon
 
-    def process(self, element: tuple[str, str, Case]) -> Iterator[Any]:
+    def process(self, element: Work) -> Iterator[Any]:
         """Read one case."""
-        split, shard, case = element
-        sample = self.reader.read(case)
+        case, places = element
+        for sample in self.reader.read(case):
+            if not isinstance(sample, Refusal) and sample.id in places:
+                yield from self._emit(case, sample, *places[sample.id])
+
+    def _emit(self, case: Case, sample: Sample, split: str, shard: str) -> Iterator[Any]:
+        """Emit one image."""
         image = to_channels(sample.image, self.canon.channels)
         if self.canon.bits == 16 and image.dtype == np.uint8:
             image = image.astype(np.uint16) * np.uint16(257)
         label = self.classes.index(sample.label, case.label)
         instances = find_instances(sample.label, label, self.reader.instances)
-        yield split, shard, Scan(case.id, case.group, 0, image, label, instances)
+        yield split, shard, Scan(sample.id, case.group, 0, image, label, instances)
         # Integers: their sum does not depend on the order of the workers.
         wide = image.reshape(-1, image.shape[2]).astype(np.uint64)
         sums = [image.shape[0] * image.shape[1], *wide.sum(0).tolist()]
@@ -246,7 +252,7 @@ class _WriteShard(beam.DoFn):
 
 
 def write_records(
-    work: Sequence[tuple[str, str, Case]],
+    work: Sequence[Work],
     reader: Reader,
     classes: ClassMap,
     canon: Canon,
@@ -256,7 +262,7 @@ def write_records(
     """Read, deform and write every case.
 
     Args:
-        work: (split, file name of the shard, case).
+        work: Cases, and where their images go: split, and file name of the shard.
         reader: Of the kind of data.
         classes: Raw values of the classes.
         canon: Form of the records.

@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thimble.artifact import write_json
-from thimble.records import SPLITS, Dataset, Record, decode_record, load_dataset
+from thimble.records import SPLITS, Dataset, Entry, Record, decode_record, load_dataset
 from thimble.stage import BadInput, Run, require
 from thimble.tfrecord import read_frames
 
 __all__ = ["ValidateConfig", "validate_dataset"]
 
 SHOWN = 3
-READ = ("border_sigma", "digests", "groups", "pixels", "shapes")
+# Name, failures and praise of a check; cases of each split by id.
+Check = tuple[str, list[str], str]
+Entries = Mapping[str, Mapping[str, Entry]]
+READ = ("border_sigma", "pixels")
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,12 @@ class _Seen:
     broken: list[str] = field(default_factory=list)
 
 
-def _mismatch(record: Record, spec: Mapping[str, Any], cases: set[str]) -> str:
+def _mismatch(record: Record, spec: Mapping[str, Any], entry: Entry | None) -> str:
     """Return how a record contradicts the description; empty if it does not."""
-    expected = (*spec["shapes"].get(record.id, ()), spec["channels"])
-    bits = 8 * record.image.dtype.itemsize
-    if record.id not in cases:
+    if entry is None:
         return "is not a case of this split"
+    expected = (*entry.shape, spec["channels"])
+    bits = 8 * record.image.dtype.itemsize
     if record.image.shape != expected or bits != spec["bit_depth"]:
         return f"has shape {record.image.shape}, {bits} bits; expected {expected}, " + str(
             spec["bit_depth"]
@@ -83,21 +86,23 @@ def _mismatch(record: Record, spec: Mapping[str, Any], cases: set[str]) -> str:
         return f"has the class {record.label.max()}; expected less than {len(spec['classes'])}"
     if (record.border is not None) != bool(spec["border_sigma"]):
         return "has a border map or lacks it against border_sigma"
-    if record.group != (group := spec["groups"].get(record.id)):
-        return f"has the group {record.group}; expected {group}"
+    if record.group != entry.group:
+        return f"has the group {record.group}; expected {entry.group}"
     return ""
 
 
-def _read_split(dataset: Dataset, split: str, tick: Callable[[], None]) -> _Seen:
+def _read_split(
+    dataset: Dataset, split: str, entries: Mapping[str, Entry], tick: Callable[[], None]
+) -> _Seen:
     """Read all records of a split in the order of the files."""
-    spec, cases = dataset.spec, set(dataset.spec["cases"][split])
+    spec = dataset.spec
     seen = _Seen(np.zeros(len(spec["classes"]), np.int64))
     for name in spec["shards"][split]:
         try:
             for record in map(decode_record, read_frames(dataset.folder / name)):
                 tick()
                 seen.copies[record.id] += 1
-                if problem := _mismatch(record, spec, cases):
+                if problem := _mismatch(record, spec, entries.get(record.id)):
                     seen.broken.append(f"{name}: {record.id} {problem}")
                 elif record.copy == 0:
                     seen.pixels += np.bincount(record.label.ravel(), minlength=len(seen.pixels))
@@ -116,12 +121,12 @@ def _listed(items: list[str]) -> str:
     return "; ".join(items[:SHOWN]) + more
 
 
-def _straddling(spec: Mapping[str, Any], key: str) -> list[str]:
+def _straddling(entries: Entries, key: str) -> list[str]:
     """Return what lies in two splits: cases of one group, or with identical pixels."""
     places: dict[str, dict[str, str]] = defaultdict(dict)
     for split in SPLITS:
-        for case in spec["cases"][split]:
-            places[spec[key].get(case, case)].setdefault(split, case)
+        for case, entry in entries[split].items():
+            places[getattr(entry, key)].setdefault(split, case)
     return [
         " = ".join(f"{case} ({split})" for split, case in sorted(found.items()))
         for _, found in sorted(places.items())
@@ -129,10 +134,9 @@ def _straddling(spec: Mapping[str, Any], key: str) -> list[str]:
     ]
 
 
-Check = tuple[str, list[str], str]
-
-
-def _check_records(spec: Mapping[str, Any], seen: Mapping[str, _Seen]) -> Iterator[Check]:
+def _check_records(
+    spec: Mapping[str, Any], entries: Entries, seen: Mapping[str, _Seen]
+) -> Iterator[Check]:
     """Yield name, failures and praise of every check on the records."""
     broken = [text for split in SPLITS for text in seen[split].broken]
     yield "records", broken, "every record decodes and matches dataset.json"
@@ -140,7 +144,7 @@ def _check_records(spec: Mapping[str, Any], seen: Mapping[str, _Seen]) -> Iterat
     for split in SPLITS:
         copies, images = seen[split].copies, spec["counts"][split]["images"]
         total = images + spec["counts"][split]["copies"]
-        if set(copies) != set(spec["cases"][split]) or copies.total() != total:
+        if set(copies) != set(entries[split]) or copies.total() != total:
             counts.append(
                 f"{split} holds {copies.total()} records of {len(copies)} images; expected "
                 f"{total} of {images}"
@@ -191,9 +195,9 @@ def _check_classes(
     yield "foreground", outside, f"foreground shares: {told}"
 
 
-def _check_splits(spec: Mapping[str, Any], config: ValidateConfig) -> Iterator[Check]:
+def _check_splits(entries: Entries, config: ValidateConfig) -> Iterator[Check]:
     """Yield the checks on who lies where."""
-    sizes = {split: len(spec["cases"][split]) for split in SPLITS}
+    sizes = {split: len(entries[split]) for split in SPLITS}
     small = [
         f"{split} has {size} image(s); expected at least {config.min_split_images}"
         for split, size in sizes.items()
@@ -201,8 +205,8 @@ def _check_splits(spec: Mapping[str, Any], config: ValidateConfig) -> Iterator[C
     ]
     told = ", ".join(f"{split} {size}" for split, size in sizes.items())
     yield "sizes", small, f"images: {told}"
-    yield "duplicates", _straddling(spec, "digests"), "no image lies in two splits"
-    yield "groups", _straddling(spec, "groups"), "no group lies in two splits"
+    yield "duplicates", _straddling(entries, "digest"), "no image lies in two splits"
+    yield "groups", _straddling(entries, "group"), "no group lies in two splits"
 
 
 FIXES = {
@@ -246,11 +250,14 @@ def validate_dataset(
         done += 1
         run.progress(min(done, total), total)
 
-    seen = {split: _read_split(dataset, split, tick) for split in SPLITS}
+    entries: dict[str, dict[str, Entry]] = {split: {} for split in SPLITS}
+    for entry in dataset.entries():
+        entries[entry.split][entry.id] = entry
+    seen = {split: _read_split(dataset, split, entries[split], tick) for split in SPLITS}
     checks = [
-        *_check_records(spec, seen),
+        *_check_records(spec, entries, seen),
         *_check_classes(spec, seen, config),
-        *_check_splits(spec, config),
+        *_check_splits(entries, config),
     ]
     failed = [f"{name}: {_listed(bad)}. Fix: {FIXES[name]}" for name, bad, _ in checks if bad]
     if failed:

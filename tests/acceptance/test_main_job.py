@@ -72,8 +72,8 @@ def test_main_job_on_real_scans(command: list[str], tmp_path: Path) -> None:
     for package in packages:
         assert decode(package.read_bytes()).preprocessing["classes"] == ["cell", "membrane"]
     assert "thimble_dice_ratio" in (run / "metrics.prom").read_text()
-    split = read_json(next(run.rglob("dataset.json")))["cases"]
-    assert [len(split[name]) for name in ("train", "validation", "test")] == [21, 3, 6]
+    counts = read_json(next(run.rglob("dataset.json")))["counts"]
+    assert [counts[name]["images"] for name in ("train", "validation", "test")] == [21, 3, 6]
 
     again = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
     assert again.returncode == 0

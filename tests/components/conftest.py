@@ -9,7 +9,7 @@ import pytest
 
 from thimble.artifact import finish, read_json, write_json
 from thimble.codec import encode_model, inspect
-from thimble.records import Record, encode_record
+from thimble.records import Entry, Record, encode_entries, encode_record
 from thimble.stage import start
 from thimble.tfrecord import frame_record
 from thimble.weights import Weights
@@ -22,7 +22,7 @@ SHAPES = {
     "test": {"../Bär 1": (24, 20), "plain": (48, 56), "slide/2": (32, 33)},
 }
 SPEC: dict[str, Any] = {
-    "format": "thimble-dataset/1",
+    "format": "thimble-dataset/2",
     "name": "tiny",
     "task": "segmentation",
     "classes": [{"name": "ground", "raw": "0"}, {"name": "cell", "raw": "1-255"}],
@@ -32,6 +32,7 @@ SPEC: dict[str, Any] = {
     "normalization": {"kind": "dataset", "mean": [0.4], "std": [0.2]},
     "terms": "CC0",
     "source_digest": "0" * 64,
+    "labelled": True,
     "split": {"rule": "hashed"},
 }
 
@@ -50,15 +51,21 @@ def write_dataset(folder: Path, shapes: dict[str, dict[str, tuple[int, int]]]) -
     """Write a Dataset artifact."""
     folder.mkdir(parents=True)
     counts = {split: {"images": len(cases), "copies": 0} for split, cases in shapes.items()}
-    cases = {split: sorted(named) for split, named in shapes.items()}
     shards = {split: [f"{split}.tfrecord"] for split in shapes}
     for split, named in shapes.items():
         records = [make_record(name, named[name], seed) for seed, name in enumerate(sorted(named))]
         data = b"".join(frame_record(encode_record(record)) for record in records)
         (folder / f"{split}.tfrecord").write_bytes(data)
-    write_json(
-        folder / "dataset.json", {**SPEC, "counts": counts, "cases": cases, "shards": shards}
-    )
+    smallest = min(min(shape) for named in shapes.values() for shape in named.values())
+    spec = {**SPEC, "counts": counts, "shards": shards, "smallest_side": smallest}
+    write_json(folder / "dataset.json", spec)
+    entries = [
+        Entry(name, split, name, name, shape, (1, 1))
+        for split, named in shapes.items()
+        for name, shape in named.items()
+    ]
+    entries.sort(key=lambda entry: entry.id)
+    (folder / "cases.jsonl").write_text("".join(encode_entries(entries)), "utf-8")
     return folder
 
 
@@ -140,7 +147,6 @@ def training_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_dataset(tmp_path_factory.mktemp("training") / "dataset", shapes)
     spec = read_json(folder / "dataset.json")
     spec["pixels"] = {"train": [18000, 6576]}
-    spec["shapes"] = {name: list(size) for split in shapes.values() for name, size in split.items()}
     write_json(folder / "dataset.json", spec)
     return folder
 

@@ -251,7 +251,7 @@ def test_scans_from_the_store(
     store = open_as("ingest", "s3://datasets/nuclei")
     before = store.listing_digest()
     fetched = ingest("s3://datasets/nuclei", before)
-    assert fetched["digests"] == local["digests"] and fetched["cases"] == local["cases"]
+    assert fetched["pixels"] == local["pixels"] and fetched["shards"] == local["shards"]
     assert fetched["source_digest"] == before
     owner.write("note.json", b"{}")
     with pytest.raises(BadInput, match="has changed since the run began"):

@@ -22,10 +22,11 @@ from thimble.tfrecord import encode_example, frame_record, read_frames
 SPEC = {
     "format": FORMAT,
     "bit_depth": 8,
-    "cases": {},
     "channels": 1,
     "classes": [{"name": "ground", "raw": "0"}, {"name": "cell", "raw": "1"}],
     "counts": {},
+    "labelled": True,
+    "smallest_side": 64,
     "normalization": {"kind": "image"},
     "shards": {"train": ["a.tfrecord", "b.tfrecord"]},
     "tile": 64,
@@ -123,7 +124,7 @@ def test_load_dataset(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="missing"):
         load_dataset(tmp_path)
     for spec, sentence in (
-        ({**SPEC, "format": "thimble-dataset/2"}, "thimble-dataset/2"),
+        ({**SPEC, "format": "thimble-dataset/1"}, "thimble-dataset/1"),
         ([], "has the format None"),
         ({name: value for name, value in SPEC.items() if name != "tile"}, "lacks tile"),
     ):

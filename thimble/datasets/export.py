@@ -6,7 +6,7 @@ from PIL import Image
 
 from thimble.artifact import write_atomically
 from thimble.datasets import DATASETS, open_source
-from thimble.datasets.source import SourceOptions
+from thimble.datasets.source import Refusal, SourceOptions
 from thimble.stage import BadInput
 
 __all__ = ["write_phantom"]
@@ -37,12 +37,14 @@ def write_phantom(folder: str | Path, kind: str, images: int, size: int, seed: i
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder} is not empty. Choose a new folder for the phantom.")
     reader = open_source(kind, SourceOptions(images=images, size=size, seed=seed))
-    cases = reader.cases()
+    cases, _ = reader.cases()
     with write_atomically(folder) as partial:
         (partial / "images").mkdir(parents=True)
         (partial / "labels").mkdir()
         for case in cases:
-            sample = reader.read(case)
-            Image.fromarray(sample.image[..., 0]).save(partial / "images" / f"{case.id}.png")
-            Image.fromarray(sample.label).save(partial / "labels" / f"{case.id}.png")
+            for sample in reader.read(case):
+                if isinstance(sample, Refusal):
+                    continue
+                Image.fromarray(sample.image[..., 0]).save(partial / "images" / f"{sample.id}.png")
+                Image.fromarray(sample.label).save(partial / "labels" / f"{sample.id}.png")
     return len(cases)

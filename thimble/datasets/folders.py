@@ -4,14 +4,15 @@ import csv
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from thimble.datasets.pixels import SUFFIXES
-from thimble.datasets.source import Case
+from thimble.datasets.source import Case, Refusal
 from thimble.stage import BadInput
 
-__all__ = ["find_pair", "natural_order", "pair_cases"]
+__all__ = ["find_images", "find_pair", "natural_order", "pair_cases"]
 
 ID_COLUMNS = ("id", "name", "image", "image_id", "file", "filename", "file_name", "stem", "case")
 SHOWN = 5
@@ -49,36 +50,49 @@ def find_pair(source: str, layouts: Sequence[tuple[str, str]]) -> tuple[Path, Pa
     )
 
 
-def _by_stem(folder: Path) -> dict[str, str]:
+def _by_stem(folder: Path) -> tuple[dict[str, str], list[Refusal]]:
     """Return the images of a folder by stem, NFC so that macOS archives match."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = defaultdict(list)
     for path in folder.iterdir():
         stem, suffix = os.path.splitext(path.name)
         if path.name.startswith(".") or suffix.lower() not in SUFFIXES or not path.is_file():
             continue
-        stem = unicodedata.normalize("NFC", stem)
-        if stem in found:
-            pair = sorted([found[stem], str(path)])
-            raise BadInput(f"{pair[0]} and {pair[1]} have the same stem. Rename or remove one.")
-        found[stem] = str(path)
+        found[unicodedata.normalize("NFC", stem)].append(str(path))
     if not found:
         raise BadInput(
             f"Folder {folder} holds no images. Expected files that end in {', '.join(SUFFIXES)}."
         )
-    return found
-
-
-def _refuse_lonely(lonely: list[str], what: str, missing: str, folder: Path) -> None:
-    """Raise if an image has no label, or a label no image."""
-    if lonely:
-        shown = ", ".join(sorted(lonely)[:SHOWN]) + (", ..." if len(lonely) > SHOWN else "")
-        raise BadInput(
-            f"{len(lonely)} {what} without {missing}: {shown}. Expected a file of the same stem "
-            f"in {folder}: add it, or remove the {what}."
+    refused = [
+        Refusal(
+            f"{folder.name}/{Path(path).name}",
+            f"{' and '.join(sorted(paths))} have the same stem. Rename or remove one.",
         )
+        for paths in found.values()
+        if len(paths) > 1
+        for path in paths
+    ]
+    return {stem: paths[0] for stem, paths in found.items() if len(paths) == 1}, refused
 
 
-def pair_cases(source: str, images: Path, labels: Path, group_column: str) -> list[Case]:
+def _lonely(files: Mapping[str, str], others: Container[str], words: tuple[str, str, Path]) -> list[
+    Refusal
+]:  # fmt: skip
+    """Return a refusal for each file without its partner; words: what, missing, where."""
+    what, missing, folder = words
+    return [
+        Refusal(
+            f"{Path(path).parent.name}/{Path(path).name}",
+            f"{what} without {missing}: {path}. Expected a file of the same stem in {folder}: add "
+            f"it, or remove the {what}.",
+        )
+        for stem, path in sorted(files.items())
+        if stem not in others
+    ]
+
+
+def pair_cases(
+    source: str, images: Path, labels: Path, group_column: str
+) -> tuple[list[Case], list[Refusal]]:
     """Match images and labels by stem.
 
     Args:
@@ -88,19 +102,56 @@ def pair_cases(source: str, images: Path, labels: Path, group_column: str) -> li
         group_column: Column of index.csv that names the patient; empty for none.
 
     Returns:
-        Cases in natural order.
+        Cases in natural order, and a refusal for each file without its partner or with the stem
+        of another.
 
     Raises:
-        BadInput: If files do not match or index.csv does not name every image.
+        BadInput: If a folder holds no images, or index.csv does not name every image.
     """
-    image_files, label_files = _by_stem(images), _by_stem(labels)
-    lonely_images = [image_files[stem] for stem in image_files.keys() - label_files.keys()]
-    lonely_labels = [label_files[stem] for stem in label_files.keys() - image_files.keys()]
-    _refuse_lonely(lonely_images, "image(s)", "label", labels)
-    _refuse_lonely(lonely_labels, "label(s)", "image", images)
-    stems = sorted(image_files, key=natural_order)
+    image_files, twice = _by_stem(images)
+    label_files, twice_labels = _by_stem(labels)
+    refused = [
+        *twice,
+        *twice_labels,
+        *_lonely(image_files, label_files, ("image", "label", labels)),
+        *_lonely(label_files, image_files, ("label", "image", images)),
+    ]
+    stems = sorted(image_files.keys() & label_files.keys(), key=natural_order)
     groups = _read_groups(Path(source) / "index.csv", group_column, stems) if group_column else {}
-    return [Case(s, groups.get(s, s), image_files[s], label_files[s]) for s in stems]
+    return [Case(s, groups.get(s, s), image_files[s], label_files[s]) for s in stems], refused
+
+
+def find_images(source: str, folders: Sequence[str], group_column: str) -> list[Case]:
+    """Return images that need no label.
+
+    Args:
+        source: The data set's folder.
+        folders: Names of folders below it; the first that exists counts, else the source itself.
+        group_column: Column of index.csv that names the patient; empty for none.
+
+    Returns:
+        Cases in natural order; the id is the path below the folder without the suffix.
+
+    Raises:
+        BadInput: If the folder is missing or holds no images.
+    """
+    top = Path(source)
+    if not source or not top.is_dir():
+        raise BadInput(f"Folder {source!r} does not exist. Expected a folder with images.")
+    folder = next((top / name for name in folders if (top / name).is_dir()), top)
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
+            name = unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
+            found.setdefault(os.path.splitext(name)[0], str(path))
+    if not found:
+        raise BadInput(
+            f"Folder {folder} holds no images. Expected files that end in {', '.join(SUFFIXES)}."
+        )
+    stems = {os.path.basename(case): case for case in found}
+    groups = _read_groups(top / "index.csv", group_column, list(stems)) if group_column else {}
+    ids = sorted(found, key=natural_order)
+    return [Case(case, groups.get(os.path.basename(case), case), found[case]) for case in ids]
 
 
 def _read_groups(index: Path, column: str, stems: list[str]) -> dict[str, str]:

@@ -1,13 +1,13 @@
 """What the phantoms share: smooth random fields, a camera, and their cases."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from thimble.datasets.source import Case, Sample, SourceOptions
+from thimble.datasets.source import Case, Refusal, Sample, SourceOptions
 from thimble.stage import BadInput, require
 
 __all__ = ["PHANTOM_SIZES", "PhantomReader", "expose", "smooth_field"]
@@ -82,14 +82,14 @@ class PhantomReader:
         require(low <= options.size <= high, expected, phantom_size=options.size)
         self.options = options
 
-    def cases(self) -> list[Case]:
+    def cases(self) -> tuple[list[Case], list[Refusal]]:
         """Return all cases in order."""
         names = [f"{self.prefix}-{index:05d}" for index in range(self.options.images)]
-        return [Case(name, name) for name in names]
+        return [Case(name, name) for name in names], []
 
-    def read(self, case: Case) -> Sample:
+    def read(self, case: Case) -> Iterator[Sample]:
         """Generate a case."""
         index = int(case.id.rpartition("-")[2])
         rng = np.random.default_rng([self.options.seed, index])
         image, label = type(self).draw(self.options.size, rng)
-        return Sample(image[..., None], label)
+        yield Sample(case.id, image[..., None], label)

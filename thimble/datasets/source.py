@@ -1,11 +1,26 @@
-"""What every kind of data set offers: a list of cases, and the pixels of one of them."""
+"""What every kind of data set offers: a list of cases, and the images of one of them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-__all__ = ["Case", "Reader", "Sample", "SourceOptions"]
+__all__ = ["ATTRIBUTES", "Case", "Reader", "Refusal", "Sample", "SourceOptions"]
+
+# All that may leave the source beside pixels: what the scanner did, never whom it looked at.
+ATTRIBUTES = {
+    "site": "where it was made: a keyed hash, or a column of index.csv",
+    "manufacturer": "of the scanner",
+    "model": "of the scanner",
+    "modality": "CR, CT, MR, US, ...",
+    "body_part": "what was looked at",
+    "slice_thickness": "mm",
+    "field_strength": "tesla",
+    "tube_voltage": "kV",
+    "photometric": "how the file stored brightness",
+    "transfer_syntax": "how the file was compressed",
+}
 
 
 @dataclass(frozen=True)
@@ -15,6 +30,7 @@ class SourceOptions:
     Attributes:
         source: Folder; empty for generated data.
         group_column: Column of index.csv that names the patient; empty for none.
+        labels: `required`, or `none` for images alone.
         images: How many images to generate.
         size: Side of a generated image in pixels.
         seed: Of generated images.
@@ -22,6 +38,7 @@ class SourceOptions:
 
     source: str = ""
     group_column: str = ""
+    labels: str = "required"
     images: int = 24
     size: int = 256
     seed: int = 1
@@ -29,32 +46,53 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class Case:
-    """One image and its label, by name only: pixels are read where they are worked on.
+    """What is read at once, by name only: an image, a series of slices or a volume.
 
     Attributes:
-        id: Unique in the data set.
+        id: Unique in the data set; it goes into artifacts, so it names no patient.
         group: The patient; cases of one group never lie in two splits.
         image: Path of the image; empty if it is generated.
-        label: Path of the label; empty if it is generated.
+        label: Path of the label; empty if it is generated, or if there is none.
+        files: All files of a series, in the order of its slices; empty if `image` is all.
     """
 
     id: str
     group: str
     image: str = ""
     label: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Pixels as they are in the source.
+    """One image as it is in the source.
 
     Attributes:
+        id: That of the case, or `<case>/<place>` for a slice or a frame.
         image: `(height, width, 1 | 3)` uint8 or uint16.
-        label: `(height, width)` uint8 or uint16, raw values.
+        label: `(height, width)` uint8 or uint16, raw values; all 0 if there are no labels.
+        spacing: Millimetres from row to row and from column to column; None if unknown.
+        attributes: Keys of `ATTRIBUTES` and what the source says.
     """
 
+    id: str
     image: NDArray[Any]
     label: NDArray[Any]
+    spacing: tuple[float, float] | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One file that cannot be used: a line of `rejected.jsonl`.
+
+    Attributes:
+        file: Its name below the source.
+        reason: What was found, what was expected, how to mend it; it names no patient.
+    """
+
+    file: str
+    reason: str
 
 
 class Reader(Protocol):
@@ -72,16 +110,16 @@ class Reader(Protocol):
     instances: str
     terms: str
 
-    def cases(self) -> list[Case]:
-        """Return all cases in natural order.
+    def cases(self) -> tuple[list[Case], list[Refusal]]:
+        """Return all cases in natural order, and the files that belong to none.
 
         Raises:
-            BadInput: If folders or files are missing or do not match.
+            BadInput: If the source is no data set of this kind.
         """
 
-    def read(self, case: Case) -> Sample:
-        """Return the pixels of a case.
+    def read(self, case: Case) -> Iterator[Sample | Refusal]:
+        """Yield the images of a case, and a refusal for each file of it that cannot be used.
 
         Raises:
-            BadInput: If a file cannot be read.
+            BadInput: If nothing of the case can be read.
         """

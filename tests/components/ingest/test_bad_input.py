@@ -66,8 +66,8 @@ def _keep_two(scans: Path) -> None:
         (_shrink, r"scan 3\.png has 9x9 pixels but label .*scan 3\.png has 24x20"),
         (_flatten, r"scan 3\.png is constant \(every sample is 7\)"),
         (_unknown_value, r"scan 3\.png holds raw values outside the classes: 9\."),
-        (_lose_label, r"1 image\(s\) without label: .*scan 3\.png"),
-        (_lose_image, r"1 label\(s\) without image: .*scan 3\.png"),
+        (_lose_label, r"image without label: .*scan 3\.png"),
+        (_lose_image, r"label without image: .*scan 3\.png"),
         (_single_class, "All 10 labels hold one class only: ground"),
         (_keep_two, "2 image.* too few for three splits"),
     ],
@@ -84,7 +84,7 @@ def test_bad_scans(
 def test_all_bad_scans_are_counted(ingest: Ingest, scans: Path) -> None:
     for path in scans.glob("images/scan [0-7].png"):
         path.write_bytes(b"")
-    with pytest.raises(BadInput, match=r"8 of 10 cases cannot be used: .*\(and 3 more\)"):
+    with pytest.raises(BadInput, match=r"8 of 10 files or images cannot be used, .*\(and 3 more\)"):
         ingest(kind="paired", source=str(scans), classes=LABELS)
 
 

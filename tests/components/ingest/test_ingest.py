@@ -1,6 +1,8 @@
 """Scans in, records out: exact content, equal bytes on every run, real scans."""
 
 import hashlib
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ import pytest
 from PIL import Image
 
 from components.ingest.border import border_map, find_instances
-from thimble.records import Dataset, read_records
+from thimble.patches import AugmentationConfig, training_batches
+from thimble.records import SPLITS, Dataset, read_records
+from thimble.stage import BadInput
 
 Ingest = Callable[..., Dataset]
 
@@ -19,6 +23,11 @@ def _digests(dataset: Dataset) -> dict[str, str]:
     """Every file but the history, which names the parameters."""
     files = [path for path in dataset.folder.iterdir() if path.name != "history.json"]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _cases(dataset: Dataset) -> dict[str, list[str]]:
+    """The ids of each split."""
+    return {s: [e.id for e in dataset.entries() if e.split == s] for s in SPLITS}
 
 
 def _read(path: Path) -> Any:
@@ -31,8 +40,8 @@ def test_records_hold_the_scans(ingest: Ingest, scans: Path) -> None:
         kind="paired", source=str(scans), classes="ground=0;lesion=1", elastic_copies=2, shards=3
     )
     spec = dataset.spec
-    assert spec["cases"]["train"] == [f"scan {number}" for number in range(7)]
-    assert spec["cases"]["validation"] == ["scan 7"]
+    assert _cases(dataset)["train"] == [f"scan {number}" for number in range(7)]
+    assert _cases(dataset)["validation"] == ["scan 7"]
     assert spec["counts"]["train"] == {"images": 7, "copies": 14}
     assert [len(spec["shards"][split]) for split in ("train", "validation", "test")] == [3, 1, 2]
     images, labels = [], []
@@ -52,7 +61,13 @@ def test_records_hold_the_scans(ingest: Ingest, scans: Path) -> None:
     assert not np.array_equal(everything[0].image, everything[1].image)
     assert {record.copy for record in read_records(dataset, "test", False)} == {0}
     assert sorted(path.name for path in dataset.folder.iterdir()) == sorted(
-        ["dataset.json", "history.json", *sum(spec["shards"].values(), [])]
+        [
+            "cases.jsonl",
+            "dataset.json",
+            "history.json",
+            "rejected.jsonl",
+            *sum(spec["shards"].values(), []),
+        ]
     )
 
 
@@ -103,16 +118,40 @@ def test_groups_and_names(ingest: Ingest, scans: Path) -> None:
         group_column="patient", name="liver", terms="CC0", source_digest="d1g3st",
     )  # fmt: skip
     spec = dataset.spec
-    patients = [{spec["groups"][case] for case in ids} for ids in spec["cases"].values()]
+    patients = [{e.group for e in dataset.entries() if e.split == name} for name in SPLITS]
     assert sum(map(len, patients)) == 5
     assert (spec["name"], spec["terms"], spec["source_digest"]) == ("liver", "CC0", "d1g3st")
     assert next(read_records(dataset, "test")).group in patients[0] | patients[1] | patients[2]
 
 
+def test_rejected_files_are_listed(ingest: Ingest, scans: Path) -> None:
+    (scans / "images" / "scan 3.png").write_bytes(b"")
+    (scans / "labels" / "scan 5.png").unlink()
+    dataset = ingest(
+        kind="paired", source=str(scans), classes="a=0;b=1", elastic_copies=0,
+        max_rejected_share=0.2,
+    )  # fmt: skip
+    lines = (dataset.folder / "rejected.jsonl").read_text("utf-8").splitlines()
+    first, second = map(json.loads, lines)
+    assert first["file"] == "images/scan 3.png" and "is empty (0 bytes)" in first["reason"]
+    assert second["file"] == "images/scan 5.png" and "image without label" in second["reason"]
+    assert dataset.spec["rejected"] == 2
+    assert sum(count["images"] for count in dataset.spec["counts"].values()) == 8
+
+
+def test_images_without_labels(ingest: Ingest, scans: Path) -> None:
+    shutil.rmtree(scans / "labels")
+    dataset = ingest(kind="paired", source=str(scans), labels="none", elastic_copies=0)
+    assert dataset.spec["labelled"] is False
+    assert sum(count["images"] for count in dataset.spec["counts"].values()) == 10
+    with pytest.raises(BadInput, match="has no labels.*labels=required"):
+        training_batches(dataset.folder, dataset.spec, AugmentationConfig(patch_size=16), 1, 1)
+
+
 def test_isbi2012(ingest: Ingest, shared_data: Callable[[str], Path]) -> None:
     source = shared_data("isbi2012")
     dataset = ingest(kind="isbi2012", source=str(source), elastic_copies=0)
-    cases = dataset.spec["cases"]
+    cases = _cases(dataset)
     assert cases["train"] == [f"{number:02d}" for number in range(21)]
     assert cases["validation"] == ["21", "22", "23"]
     assert cases["test"] == [f"{number:02d}" for number in range(24, 30)]
@@ -133,10 +172,9 @@ def test_nuclei(ingest: Ingest, shared_data: Callable[[str], Path]) -> None:
     )
     counts = {split: count["images"] for split, count in dataset.spec["counts"].items()}
     assert counts == {"train": 339, "validation": 49, "test": 97}
-    assert sorted({tuple(shape) for shape in dataset.spec["shapes"].values()}) == [
+    assert sorted({entry.shape for entry in dataset.entries()}) == [
         (256, 256), (256, 320), (260, 347), (360, 360),
     ]  # fmt: skip
-    digests, where = dataset.spec["digests"], {}
-    for split, ids in dataset.spec["cases"].items():
-        for case in ids:
-            assert where.setdefault(digests[case], split) == split
+    where: dict[str, str] = {}
+    for entry in dataset.entries():
+        assert where.setdefault(entry.digest, entry.split) == entry.split

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ import pytest
 
 from components.validate.validate import ValidateConfig, validate_dataset
 from thimble.artifact import read_json, write_json
-from thimble.records import FORMAT, Record, encode_record
+from thimble.records import FORMAT, Entry, Record, encode_entries, encode_record
 from thimble.stage import BadInput, flat_fields, start
 from thimble.tfrecord import frame_record
 
 CASES = {"train": ["a", "b"], "validation": ["c"], "test": ["d"]}
-Change = Callable[[dict[str, Any], list[Record]], None]
+Change = Callable[[dict[str, Any], dict[str, Entry], list[Record]], None]
 
 
 def _records() -> list[Record]:
@@ -32,7 +33,6 @@ def _records() -> list[Record]:
 
 def _spec() -> dict[str, Any]:
     """What dataset.json says of them."""
-    names = "abcd"
     return {
         "format": FORMAT,
         "name": "tiny",
@@ -47,20 +47,29 @@ def _spec() -> dict[str, Any]:
             "test": {"images": 1, "copies": 0},
         },
         "pixels": {split: [38 * len(ids), 10 * len(ids)] for split, ids in CASES.items()},
-        "cases": {split: list(ids) for split, ids in CASES.items()},
-        "groups": {case: f"patient {case}" for case in names},
-        "digests": {case: hashlib.sha256(case.encode()).hexdigest() for case in names},
-        "shapes": {case: [8, 6] for case in names},
+        "labelled": True,
+        "smallest_side": 6,
         "border_sigma": 5.0,
         "shards": {split: [f"{split}.tfrecord"] for split in CASES},
     }
 
 
+def _entries() -> dict[str, Entry]:
+    """What cases.jsonl says of them."""
+    return {
+        case: Entry(case, split, f"patient {case}", hashlib.sha256(case.encode()).hexdigest(),
+                    (8, 6), (38, 10))
+        for split, ids in CASES.items()
+        for case in ids
+    }  # fmt: skip
+
+
 def _write(folder: Path, change: Change | None = None) -> Path:
-    spec, records = _spec(), _records()
+    spec, entries, records = _spec(), _entries(), _records()
     if change:
-        change(spec, records)
+        change(spec, entries, records)
     folder.mkdir()
+    (folder / "cases.jsonl").write_text("".join(encode_entries(entries.values())), "utf-8")
     for split, ids in CASES.items():
         frames = [frame_record(encode_record(record)) for record in records if record.id in ids]
         (folder / f"{split}.tfrecord").write_bytes(b"".join(frames))
@@ -98,45 +107,47 @@ def _replace(records: list[Record], place: int, **fields: Any) -> None:
     records[place] = Record(**{**values, **fields})
 
 
-def _no_label(spec: dict[str, Any], records: list[Record]) -> None:
+def _no_label(spec: dict[str, Any], entries: dict[str, Entry], records: list[Record]) -> None:
     _replace(records, 4, label=np.zeros((8, 6), np.uint8))
     spec["pixels"]["validation"] = [48, 0]
 
 
-def _constant(spec: dict[str, Any], records: list[Record]) -> None:
+def _constant(spec: dict[str, Any], entries: dict[str, Entry], records: list[Record]) -> None:
     _replace(records, 5, image=np.full((8, 6, 1), 3, np.uint8))
 
 
-def _other_shape(spec: dict[str, Any], records: list[Record]) -> None:
-    spec["shapes"]["a"] = [6, 8]
+def _other_shape(spec: dict[str, Any], entries: dict[str, Entry], records: list[Record]) -> None:
+    entries["a"] = replace(entries["a"], shape=(6, 8))
 
 
-def _unknown_class(spec: dict[str, Any], records: list[Record]) -> None:
+def _unknown_class(spec: dict[str, Any], entries: dict[str, Entry], records: list[Record]) -> None:
     _replace(records, 1, label=np.full((8, 6), 2, np.uint8))
 
 
-def _lost_border(spec: dict[str, Any], records: list[Record]) -> None:
+def _lost_border(spec: dict[str, Any], entries: dict[str, Entry], records: list[Record]) -> None:
     _replace(records, 3, border=None)
 
 
-def _deep(spec: dict[str, Any], records: list[Record]) -> None:
+def _deep(spec: dict[str, Any], entries: dict[str, Entry], records: list[Record]) -> None:
     _replace(records, 0, image=records[0].image.astype(np.uint16))
 
 
-def _lost_record(spec: dict[str, Any], records: list[Record]) -> None:
+def _lost_record(spec: dict[str, Any], entries: dict[str, Entry], records: list[Record]) -> None:
     del records[3]
 
 
-def _other_pixels(spec: dict[str, Any], records: list[Record]) -> None:
+def _other_pixels(spec: dict[str, Any], entries: dict[str, Entry], records: list[Record]) -> None:
     spec["pixels"]["test"] = [37, 11]
 
 
-def _duplicate(spec: dict[str, Any], records: list[Record]) -> None:
-    spec["digests"]["d"] = spec["digests"]["a"]
+def _duplicate(spec: dict[str, Any], entries: dict[str, Entry], records: list[Record]) -> None:
+    entries["d"] = replace(entries["d"], digest=entries["a"].digest)
 
 
-def _straddling_patient(spec: dict[str, Any], records: list[Record]) -> None:
-    spec["groups"]["c"] = "patient a"
+def _straddling_patient(
+    spec: dict[str, Any], entries: dict[str, Entry], records: list[Record]
+) -> None:
+    entries["c"] = replace(entries["c"], group="patient a")
     _replace(records, 4, group="patient a")
 
 
@@ -193,6 +204,6 @@ def test_damaged_shard(tmp_path: Path) -> None:
 
 
 def test_incomplete_description(tmp_path: Path) -> None:
-    folder = _write(tmp_path / "data", lambda spec, _: spec.pop("digests"))
-    with pytest.raises(BadInput, match="must hold .*lacks=.'digests'"):
+    folder = _write(tmp_path / "data", lambda spec, *_: spec.pop("pixels"))
+    with pytest.raises(BadInput, match="must hold .*lacks=.'pixels'"):
         _validate(folder)

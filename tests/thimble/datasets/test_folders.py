@@ -1,5 +1,6 @@
 """Which label belongs to which image, and which patient."""
 
+import re
 import unicodedata
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from thimble.datasets import open_source
 from thimble.datasets.folders import natural_order
-from thimble.datasets.source import Case, SourceOptions
+from thimble.datasets.source import Case, Refusal, SourceOptions
 from thimble.stage import BadInput
 
 
@@ -20,8 +21,16 @@ def _touch(folder: Path, *names: str) -> None:
         Image.fromarray(np.eye(4, dtype=np.uint8)).save(path)
 
 
+def _listed(
+    folder: Path, kind: str = "paired", group: str = "", labels: str = "required"
+) -> tuple[list[Case], list[Refusal]]:
+    return open_source(kind, SourceOptions(str(folder), group, labels)).cases()
+
+
 def _cases(folder: Path, kind: str = "paired", group: str = "") -> list[Case]:
-    return open_source(kind, SourceOptions(source=str(folder), group_column=group)).cases()
+    cases, refused = _listed(folder, kind, group)
+    assert not refused
+    return cases
 
 
 def test_natural_order() -> None:
@@ -52,18 +61,41 @@ def test_isbi_layouts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "sentence"),
+    ("name", "reason"),
     [
-        (["images/a.png", "labels/a.png", "images/b.png"], "1 image.*without label: .*b.png"),
-        (["images/a.png", "labels/a.png", "labels/c.png"], "1 label.*without image: .*c.png"),
-        (["images/a.png", "images/a.tif", "labels/a.png"], "a.png and .*a.tif have the same stem"),
-        (["scans/a.png"], "has no images/ .* It holds: scans"),
+        ("images/b.png", "image without label: .*b.png"),
+        ("labels/c.png", "label without image: .*c.png"),
     ],
 )
-def test_mismatch(tmp_path: Path, names: list[str], sentence: str) -> None:
-    _touch(tmp_path, *names)
-    with pytest.raises(BadInput, match=sentence):
+def test_one_without_the_other_is_refused(tmp_path: Path, name: str, reason: str) -> None:
+    _touch(tmp_path, "images/a.png", "labels/a.png", name)
+    cases, refused = _listed(tmp_path)
+    assert [case.id for case in cases] == ["a"]
+    assert [refusal.file for refusal in refused] == [name]
+    assert re.search(reason, refused[0].reason)
+
+
+def test_equal_stems_are_refused(tmp_path: Path) -> None:
+    _touch(tmp_path, "images/a.png", "images/a.tif", "labels/a.png", "images/b.png", "labels/b.png")
+    cases, refused = _listed(tmp_path)
+    assert [case.id for case in cases] == ["b"]
+    files = ["images/a.png", "images/a.tif", "labels/a.png"]
+    assert sorted(refusal.file for refusal in refused) == files
+    assert "a.png and" in refused[0].reason and "have the same stem" in refused[0].reason
+
+
+def test_no_layout(tmp_path: Path) -> None:
+    _touch(tmp_path, "scans/a.png")
+    with pytest.raises(BadInput, match="has no images/ .* It holds: scans"):
         _cases(tmp_path)
+
+
+def test_images_without_labels(tmp_path: Path) -> None:
+    _touch(tmp_path, "images/ill/a.png", "images/well/b.png")
+    (tmp_path / "index.csv").write_text("file,patient\na.png,p1\nb.png,p1\n")
+    cases, refused = _listed(tmp_path, "paired", "patient", "none")
+    assert [(case.id, case.group) for case in cases] == [("ill/a", "p1"), ("well/b", "p1")]
+    assert not refused
 
 
 def test_missing(tmp_path: Path) -> None:
