@@ -15,10 +15,12 @@ from thimble.stage import BadInput
 
 __all__ = [
     "bootstrap_difference",
+    "cluster_sums",
     "confusion",
     "dice",
     "foreground_dice",
     "hausdorff95",
+    "resample_totals",
     "worst_decile",
 ]
 
@@ -68,16 +70,16 @@ def dice(counts: Counts) -> Floats:
     """Dice coefficient of every class: 2 TP / (2 TP + FP + FN).
 
     Args:
-        counts: (classes, 3) from `confusion`, or a sum of such.
+        counts: (..., classes, 3) from `confusion`, or sums of such.
 
     Returns:
-        (classes,) float64 in [0, 1]; 1.0 for a class absent from both label and prediction.
+        (..., classes) float64 in [0, 1]; 1.0 for a class absent from both label and prediction.
 
     Source: Dice, 1945, "Measures of the amount of ecologic association between species".
     """
     counts = np.asarray(counts, np.float64)
-    overlap = 2.0 * counts[:, 0]
-    total = overlap + counts[:, 1] + counts[:, 2]
+    overlap = 2.0 * counts[..., 0]
+    total = overlap + counts[..., 1] + counts[..., 2]
     return np.divide(overlap, total, out=np.ones_like(total), where=total > 0)
 
 
@@ -154,18 +156,24 @@ def worst_decile(per_image: Iterable[float]) -> float:
 
 
 def bootstrap_difference(
-    a: Sequence[float], b: Sequence[float], seed: int, resamples: int = 10_000
+    a: Sequence[float],
+    b: Sequence[float],
+    seed: int,
+    resamples: int = 10_000,
+    groups: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """Paired bootstrap over images of the mean of `a - b`.
+    """Paired bootstrap over images, or over patients, of the mean of `a - b`.
 
-    Images are drawn with replacement; both scores of an image stay together. Percentile intervals:
-    they are too narrow for a handful of images, and one image gives an interval of width 0.
+    Images are drawn with replacement; both scores of an image stay together, and so do all images
+    of a group. Percentile intervals: they are too narrow for a handful of images, and one image
+    (or one group) gives an interval of width 0.
 
     Args:
         a: (images,) scores of one model, for example Dice in [0, 1].
         b: (images,) scores of the other model on the same images in the same order.
         seed: Seed of the draws: equal inputs and seeds give equal bounds.
         resamples: Number of bootstrap samples, >= 1.
+        groups: (images,) the patient of each image; None if each image is of its own.
 
     Returns:
         `mean` of the differences; `low` and `high`, the two-sided 95 % interval (2.5th and 97.5th
@@ -175,7 +183,9 @@ def bootstrap_difference(
     Raises:
         BadInput: The lengths differ, are 0, a score is not finite, or resamples < 1.
 
-    Source: Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", section 13.3.
+    Source: Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", section 13.3; groups:
+        Davison and Hinkley, 1997, "Bootstrap Methods and their Application", section 3.8 (whole
+        groups with replacement, none within).
     """
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if first.ndim != 1 or first.shape != second.shape or not first.size:
@@ -186,10 +196,10 @@ def bootstrap_difference(
     difference = first - second
     if not np.isfinite(difference).all():
         raise BadInput("scores must be finite. Received: a NaN or infinite score.")
-    if resamples < 1:
-        raise BadInput(f"resamples must be >= 1. Received: resamples={resamples}")
-    means = _resampled_means(difference, seed, resamples)
-    low, lower, high = np.percentile(means, [2.5, 5.0, 97.5])
+    rows = np.stack([difference, np.ones_like(difference)], axis=1)
+    sums = cluster_sums(rows, groups) if groups is not None else rows
+    totals = resample_totals(sums, seed, resamples)
+    low, lower, high = np.percentile(totals[:, 0] / totals[:, 1], [2.5, 5.0, 97.5])
     return {
         "mean": float(difference.mean()),
         "low": float(low),
@@ -198,13 +208,54 @@ def bootstrap_difference(
     }
 
 
-def _resampled_means(values: Floats, seed: int, resamples: int) -> Floats:
-    """The mean of each bootstrap sample, drawn in chunks of bounded memory."""
+def cluster_sums(values: Floats, groups: Sequence[str]) -> Floats:
+    """Add up the rows of each group, so that groups can be drawn as wholes.
+
+    Args:
+        values: (images, columns) figures that add up: counts, sums, ones.
+        groups: (images,) the patient of each image.
+
+    Returns:
+        (groups, columns) sums, groups in the order in which they appear first.
+
+    Raises:
+        BadInput: There are not as many groups as rows.
+    """
+    if len(values) != len(groups):
+        raise BadInput(
+            f"every image needs its group. Received: {len(values)} images and {len(groups)} groups."
+        )
+    places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+    sums = np.zeros((len(places), values.shape[1]))
+    np.add.at(sums, [places[group] for group in groups], values)
+    return sums
+
+
+def resample_totals(sums: Floats, seed: int, resamples: int) -> Floats:
+    """Bootstrap samples of totals, from which any ratio follows: a mean, a pooled Dice, a recall.
+
+    Args:
+        sums: (units, columns) figures of each unit that is drawn: an image or a patient.
+        seed: Seed of the draws; with equal seeds and units, columns of two calls are paired.
+        resamples: Number of bootstrap samples, >= 1.
+
+    Returns:
+        (resamples, columns) totals over as many units as there are, drawn with replacement.
+
+    Raises:
+        BadInput: There is no unit, or resamples < 1.
+    """
+    if not len(sums):
+        raise BadInput("a bootstrap needs at least one image. Received: none.")
+    if resamples < 1:
+        raise BadInput(f"resamples must be >= 1. Received: resamples={resamples}")
     generator = np.random.default_rng(seed)
-    rows = max(1, _DRAWS_AT_ONCE // values.size)
-    means = np.empty(resamples)
+    units = len(sums)
+    rows = max(1, _DRAWS_AT_ONCE // units)
+    totals = np.empty((resamples, sums.shape[1]))
     for start in range(0, resamples, rows):
-        shape = (min(rows, resamples - start), values.size)
-        drawn = generator.integers(values.size, size=shape)
-        means[start : start + shape[0]] = values[drawn].mean(axis=1)
-    return means
+        size = min(rows, resamples - start)
+        drawn = generator.integers(units, size=(size, units)) + units * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * units).reshape(size, units)
+        totals[start : start + size] = times.astype(np.float64) @ sums
+    return totals
