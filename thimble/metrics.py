@@ -57,7 +57,14 @@ METRICS = {
     "worst_decile": _row(
         "dice_worst_decile", "ratio", "higher", "Mean Dice of the worst tenth of the images"
     ),
+    "worst_slice": _row(
+        "dice_worst_slice", "ratio", "higher", "Lowest pooled Dice of a site, manufacturer, ..."
+    ),
+    "small_lesion_recall": _row(
+        "small_lesion_recall", "ratio", "higher", "Share of the smallest lesions that is found"
+    ),
     "hd95": _row("hd95", "pixels", "lower", "Mean 95th percentile Hausdorff distance"),
+    "hd95_mm": _row("hd95", "millimetres", "lower", "The same where the spacing is known"),
     "package_bytes": _row("package", "bytes", "lower", "Bytes of the package on the wire"),
     "float32_bytes": _row("float32", "bytes", "lower", "Bytes of the float32 tensors"),
     "parameters": _row("parameters", "count", "lower", "Numbers in the network"),

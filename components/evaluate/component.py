@@ -20,6 +20,7 @@ def evaluate(
     overlay_count: int = 6,
     headline: str = "float32",
     seed: int = 1,
+    lesion_bins: str = "",
 ) -> None:
     """Score every variant on a split and compare it with the baseline, image by image."""
     from components.evaluate.evaluate import EvaluateConfig, evaluate_variants
@@ -29,6 +30,7 @@ def evaluate(
     given = dict(
         branch=branch, split=split, threads=threads, overlap=overlap, headline=headline, seed=seed,
         bootstrap_resamples=bootstrap_resamples, overlay_count=overlay_count,
+        lesion_bins=lesion_bins,
     )  # fmt: skip
     paths = (converted.path, dataset.path, baseline.path if baseline else None)
     with start("evaluate", EvaluateConfig, given, inputs=[path for path in paths if path]) as run:

@@ -2,40 +2,35 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from components.evaluate.pictures import (
-    choose_cases,
-    read_mask,
-    safe_name,
-    write_mask,
-    write_scan,
+from components.evaluate.lesions import Bins, bins_of, find_lesions, parse_edges
+from components.evaluate.pictures import choose_cases, read_mask, safe_name, write_mask, write_scan
+from components.evaluate.scores import (
+    Baseline,
+    CompareConfig,
+    Scores,
+    mask_file,
+    read_baseline,
+    score_image,
+    summarise,
 )
+from components.evaluate.slices import Scanned, cut_slices, describe, recall_by_size, score_slice
 from thimble.artifact import load_history, read_json, write_json
 from thimble.metrics import VARIANTS
 from thimble.prediction import Predictor, open_model
-from thimble.records import Dataset, Record, load_dataset, read_records
-from thimble.scoring import (
-    Counts,
-    bootstrap_difference,
-    confusion,
-    dice,
-    foreground_dice,
-    hausdorff95,
-    worst_decile,
-)
+from thimble.records import Dataset, Entry, Record, load_dataset, read_records
+from thimble.scoring import foreground_dice
 from thimble.stage import BadInput, Run, require
 from thimble.variants import read_package, read_variants
 from thimble.weights import Weights, figures_of
 
 __all__ = ["EvaluateConfig", "ShownConfig", "evaluate_variants"]
 
-# The variant of the baseline that all others are compared with.
-REFERENCE = "float32"
 SPLITS = ("test", "validation")
 
 Write = Callable[[Path], None]
@@ -70,8 +65,7 @@ class EvaluateConfig:
         split: test; validation while a search still chooses, so that test is scored once.
         threads: Threads of the interpreter.
         overlap: Pixels that neighbouring tiles share at least.
-        bootstrap_resamples: Samples of the paired bootstrap.
-        seed: Of the bootstrap.
+        compared: How scores are compared.
         shown: Which images the report shows.
     """
 
@@ -79,8 +73,7 @@ class EvaluateConfig:
     split: str = "test"
     threads: int = 2
     overlap: int = 32
-    bootstrap_resamples: int = 10_000
-    seed: int = 1
+    compared: CompareConfig = field(default_factory=CompareConfig)
     shown: ShownConfig = field(default_factory=ShownConfig)
 
     def __post_init__(self) -> None:
@@ -88,30 +81,6 @@ class EvaluateConfig:
         require(self.split in SPLITS, f"split must be {' or '.join(SPLITS)}", split=self.split)
         require(self.threads >= 1, "threads must be >= 1", threads=self.threads)
         require(self.overlap >= 0, "overlap must be >= 0", overlap=self.overlap)
-        require(self.seed >= 0, "seed must be >= 0", seed=self.seed)
-        resamples = self.bootstrap_resamples
-        require(resamples >= 1, "bootstrap_resamples must be >= 1", bootstrap_resamples=resamples)
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """The evaluation that every variant is compared with: its folder and Dice of each image."""
-
-    folder: Path
-    dice: dict[str, float]
-
-    def mask(self, identifier: str) -> Path:
-        """The file of its mask of an image."""
-        return self.folder / _mask_file(REFERENCE, identifier)
-
-
-@dataclass
-class Scores:
-    """What one variant scored so far."""
-
-    counts: Counts
-    dice: dict[str, float] = field(default_factory=dict)
-    hd95: dict[str, float] = field(default_factory=dict)
 
 
 def evaluate_variants(
@@ -142,18 +111,19 @@ def evaluate_variants(
     rows = {row["variant"]: row for row in read_variants(folder)}
     files = {name: folder / row["file"] for name, row in rows.items()}
     networks = _open_networks(files, dataset, config.threads)
-    baseline = _read_baseline(baseline_path)
-    scores = _score(networks, dataset, config, run)
-    variants = {name: _summarise(scores[name], rows[name], baseline, config) for name in rows}
+    baseline = read_baseline(baseline_path) if baseline_path else None
+    bins = _lesion_bins(dataset, baseline, config)
+    images, scores = _score(networks, dataset, bins, config, run)
     headline = config.shown.headline if config.shown.headline in rows else next(iter(rows))
     evaluation = {
         "branch": config.branch,
         "split": config.split,
-        "variants": variants,
+        "variants": _variants(rows, images, scores, baseline, config.compared),
         "variant_order": list(rows),
         "headline": headline,
         "preprocessing": networks[headline].preprocessing,
         "cases": _cases(headline, scores[headline], baseline, config.shown.overlay_count),
+        **_sliced(images, scores, baseline, bins, config.compared),
         **_origin(folder, dataset),
     }
 
@@ -163,6 +133,72 @@ def evaluate_variants(
         write_json(target / "evaluation.json", evaluation)
 
     return write, _figures(evaluation)
+
+
+def _variants(
+    rows: Mapping[str, Mapping[str, Any]],
+    images: list[Scanned],
+    scores: Mapping[str, Scores],
+    baseline: Baseline | None,
+    config: CompareConfig,
+) -> dict[str, Any]:
+    """Return the record of every variant: its bytes and its scores."""
+    groups = {image.id: image.group for image in images}
+    sizes = ("package_bytes", "tflite_bytes")
+    return {
+        name: {size: row[size] for size in sizes}
+        | summarise(scores[name], baseline, groups, config)
+        for name, row in rows.items()
+    }
+
+
+def _sliced(
+    images: list[Scanned],
+    scores: Mapping[str, Scores],
+    baseline: Baseline | None,
+    bins: Bins,
+    config: CompareConfig,
+) -> dict[str, Any]:
+    """Return the scores of slices, and of lesions by size."""
+    slices, left = cut_slices(images, bins)
+    other = baseline.scores if baseline else None
+    return {
+        "slices": [score_slice(part, scores, other, bins, config) for part in slices],
+        "not_sliced": left,
+        "lesion_bins": asdict(bins),
+        "small_lesion_recall": recall_by_size(images, scores, other, bins, config),
+    }
+
+
+def _lesion_bins(dataset: Dataset, baseline: Baseline | None, config: EvaluateConfig) -> Bins:
+    """Return the sizes of lesions: those given, else the baseline's, else of the train split."""
+    used = [entry for entry in dataset.entries() if entry.split in ("train", config.split)]
+    known = bool(used) and all(entry.spacing for entry in used)
+    unit = "mm2" if known else "pixels"
+    edges = parse_edges(config.compared.lesion_bins)
+    given = Bins(unit, edges, "given") if edges else None
+    if baseline is not None:
+        require(
+            given in (None, baseline.bins),
+            f"lesion_bins must be those of the baseline, {baseline.bins}, or empty",
+            lesion_bins=config.compared.lesion_bins,
+        )
+        return baseline.bins
+    if given is not None:
+        return given
+    entries = {entry.id: entry for entry in used if entry.split == "train"}
+    return bins_of(
+        (
+            find_lesions(record.label, _pixel_area(entries[record.id], unit)).areas
+            for record in read_records(dataset, "train")
+        ),
+        unit,
+    )
+
+
+def _pixel_area(entry: Entry, unit: str) -> float:
+    """Area of a pixel in the unit of the bins."""
+    return float(np.prod(entry.spacing)) if unit == "mm2" and entry.spacing else 1.0
 
 
 def _open_networks(
@@ -179,44 +215,38 @@ def _open_networks(
     return networks
 
 
-def _read_baseline(path: str | Path | None) -> Baseline | None:
-    """Read the evaluation to compare with."""
-    if path is None:
-        return None
-    variants = read_json(Path(path) / "evaluation.json")["variants"]
-    if REFERENCE not in variants:
-        raise BadInput(
-            f"{path} must hold the variant {REFERENCE} to compare with. Received: "
-            f"{', '.join(variants)}. Convert the baseline to {REFERENCE}, too."
-        )
-    return Baseline(Path(path), variants[REFERENCE]["dice_per_image"])
-
-
-def _mask_file(variant: str, identifier: str) -> str:
-    """The place of a mask inside an evaluation."""
-    return f"masks/{variant}/{safe_name(identifier)}.png"
-
-
 def _score(
-    networks: Mapping[str, Predictor], dataset: Dataset, config: EvaluateConfig, run: Run
-) -> dict[str, Scores]:
+    networks: Mapping[str, Predictor],
+    dataset: Dataset,
+    bins: Bins,
+    config: EvaluateConfig,
+    run: Run,
+) -> tuple[list[Scanned], dict[str, Scores]]:
     """Score all variants image by image."""
     classes = len(dataset.classes)
-    scores = {name: Scores(np.zeros((classes, 3), np.int64)) for name in networks}
+    scores: dict[str, Scores] = {name: {} for name in networks}
+    pooled = {name: np.zeros((classes, 3), np.int64) for name in networks}
+    images = []
     total = int(dataset.spec["counts"].get(config.split, {}).get("images", 0))
     if not total:
         raise BadInput(
             f"{dataset.folder} has no image in the split {config.split!r}. "
             f"Ingest it with a larger {config.split} share."
         )
+    entries = {entry.id: entry for entry in dataset.entries() if entry.split == config.split}
     for step, record in enumerate(read_records(dataset, config.split), start=1):
+        entry = entries[record.id]
+        lesions = find_lesions(record.label, _pixel_area(entry, bins.unit))
+        images.append(describe(entry, lesions, bins))
         for name, network in networks.items():
-            file = run.checkpoint / _mask_file(name, record.id)
+            file = run.checkpoint / mask_file(name, record.id)
             mask = _predict(network, record, file, config.overlap)
-            _add(scores[name], record, mask, classes)
-        figures = {f"dice_{name}": foreground_dice(scores[name].counts) for name in scores}
+            score = score_image(record.label, mask, classes, entry.spacing, lesions, bins)
+            scores[name][record.id] = score
+            pooled[name] += score.counts
+        figures = {f"dice_{name}": foreground_dice(counts) for name, counts in pooled.items()}
         run.progress(step, total, **figures)
-    return scores
+    return images, scores
 
 
 def _predict(network: Predictor, record: Record, file: Path, overlap: int) -> np.ndarray:
@@ -226,54 +256,14 @@ def _predict(network: Predictor, record: Record, file: Path, overlap: int) -> np
     return read_mask(file)
 
 
-def _add(scores: Scores, record: Record, mask: np.ndarray, classes: int) -> None:
-    """Add one image to the scores of a variant."""
-    counts = confusion(record.label, mask, classes)
-    scores.counts += counts
-    scores.dice[record.id] = foreground_dice(counts)
-    distances = [hausdorff95(record.label, mask, index) for index in range(1, classes)]
-    scores.hd95[record.id] = float(np.mean(distances))
-
-
-def _summarise(
-    scores: Scores, row: Mapping[str, Any], baseline: Baseline | None, config: EvaluateConfig
-) -> dict[str, Any]:
-    """Return the record of one variant."""
-    return {
-        "package_bytes": row["package_bytes"],
-        "tflite_bytes": row["tflite_bytes"],
-        "dice": foreground_dice(scores.counts),
-        "dice_per_class": dice(scores.counts).tolist(),
-        "dice_per_image": scores.dice,
-        "worst_decile": worst_decile(scores.dice.values()),
-        "hd95_per_image": scores.hd95,
-        "hd95_mean": float(np.mean(list(scores.hd95.values()))),
-        "difference": _difference(scores.dice, baseline, config) if baseline else None,
-    }
-
-
-def _difference(
-    scores: Mapping[str, float], baseline: Baseline, config: EvaluateConfig
-) -> dict[str, float]:
-    """Compare with the baseline, image by image."""
-    if set(scores) != set(baseline.dice):
-        odd = sorted(set(scores) ^ set(baseline.dice))
-        raise BadInput(
-            f"{baseline.folder} must be scored on the same images. Received: {len(odd)} "
-            f"images in only one of the two, such as {odd[0]!r}. Evaluate it on this dataset."
-        )
-    names = sorted(scores)
-    first, second = ([values[name] for name in names] for values in (scores, baseline.dice))
-    bounds = bootstrap_difference(first, second, config.seed, config.bootstrap_resamples)
-    return bounds | {"images": len(names)}
-
-
 def _cases(
     headline: str, scores: Scores, baseline: Baseline | None, count: int
 ) -> list[dict[str, Any]]:
     """Describe the images that the report shows; paths are relative to the evaluation."""
     cases = []
-    for name, role in choose_cases(scores.dice, baseline.dice if baseline else None, count):
+    own = {name: score.dice for name, score in scores.items()}
+    other = {name: score.dice for name, score in baseline.scores.items()} if baseline else None
+    for name, role in choose_cases(own, other, count):
         place = f"overlays/{safe_name(name)}"
         case = {
             "id": name,
@@ -281,9 +271,9 @@ def _cases(
             "scan": f"{place}-scan.png",
             "truth": f"{place}-truth.png",
             "baseline": f"{place}-baseline.png" if baseline else None,
-            "prediction": _mask_file(headline, name),
-            "dice": scores.dice[name],
-            "baseline_dice": baseline.dice[name] if baseline else None,
+            "prediction": mask_file(headline, name),
+            "dice": own[name],
+            "baseline_dice": other[name] if other else None,
         }
         cases.append(case)
     return cases
@@ -325,11 +315,19 @@ def _write_overlays(
 def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """Return the figures that are logged."""
     figures = {name: float(evaluation[name]) for name in ("parameters", "float32_bytes")}
+    judged = [part for part in evaluation["slices"] if part["judged"]]
+    small = evaluation["small_lesion_recall"]["sizes"][0]["variants"]
     for name, record in evaluation["variants"].items():
         figures[f"dice_{name}"] = record["dice"]
         figures[f"worst_decile_{name}"] = record["worst_decile"]
         figures[f"hd95_{name}"] = record["hd95_mean"]
+        if record["hd95_mm_mean"] is not None:
+            figures[f"hd95_mm_{name}"] = record["hd95_mm_mean"]
         figures[f"package_bytes_{name}"] = float(record["package_bytes"])
         if record["difference"]:
             figures[f"difference_{name}"] = record["difference"]["mean"]
+        if judged:
+            figures[f"worst_slice_{name}"] = min(part["variants"][name]["dice"] for part in judged)
+        if name in small:
+            figures[f"small_lesion_recall_{name}"] = small[name]["recall"]
     return figures
