@@ -66,7 +66,7 @@ def confusion(label: Mask, prediction: Mask, classes: int) -> Counts:
     return np.stack([hits, matrix.sum(axis=0) - hits, matrix.sum(axis=1) - hits], axis=1)
 
 
-def dice(counts: Counts) -> Floats:
+def dice(counts: Counts | Floats) -> Floats:
     """Dice coefficient of every class: 2 TP / (2 TP + FP + FN).
 
     Args:

@@ -99,7 +99,7 @@ def find_lesions(label: Mask, pixel_area: float = 1.0) -> Lesions:
     """
     parts, count = ndimage.label(np.asarray(label) > 0, structure=np.ones((3, 3)))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    return Lesions(parts.astype(np.int32), sizes * float(pixel_area))
+    return Lesions(parts.astype(np.int32), np.multiply(sizes, pixel_area, dtype=np.float64))
 
 
 def found_lesions(lesions: Lesions, prediction: Mask) -> npt.NDArray[np.bool_]:
@@ -168,7 +168,7 @@ def bins_of(areas: Iterable[Floats], unit: str) -> Bins:
     if not known:
         return Bins(unit, (), "train")
     together = np.concatenate(known)
-    edges = np.unique(np.quantile(together, [1 / 3, 2 / 3]))
+    edges = np.unique(np.quantile(together, [1 / 3, 2 / 3], method="inverted_cdf"))
     # Above an edge that is the largest lesion lies nothing.
     return Bins(unit, tuple(float(edge) for edge in edges if edge < together.max()), "train")
 

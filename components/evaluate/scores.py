@@ -127,13 +127,13 @@ def read_baseline(path: str | Path) -> Baseline:
         raise BadInput(f"{path} holds no counts of each image. Evaluate the baseline again.")
     scores = {
         name: ImageScore(
-            np.array(counts, np.int64),
-            record["dice_per_image"][name],
+            np.array(record["counts_per_image"][name], np.int64),
+            score,
             record["hd95_per_image"][name],
             record["hd95_mm_per_image"].get(name),
             tuple(record["lesions_found_per_image"][name]),
         )
-        for name, counts in record["counts_per_image"].items()
+        for name, score in record["dice_per_image"].items()
     }
     bins = evaluation["lesion_bins"]
     return Baseline(Path(path), scores, Bins(bins["unit"], tuple(bins["edges"]), bins["origin"]))

@@ -153,9 +153,11 @@ def score_slice(
     if part.by == LESION_SIZE and part.value in bins.names:
         record["range"] = bins.ranges()[bins.names.index(part.value)]
     for name, total, drawn in zip(variants, whole, samples, strict=False):
-        figures = _bounded("dice", _pooled(total), _pooled(drawn))
-        figures |= _bounded(f"hd95_{unit}", _mean(total), _mean(drawn))
-        figures["difference"] = None
+        figures: dict[str, Any] = {
+            **_bounded("dice", _pooled(total), _pooled(drawn)),
+            **_bounded(f"hd95_{unit}", _mean(total), _mean(drawn)),
+            "difference": None,
+        }
         if baseline is not None:
             gap = float(_pooled(total) - _pooled(whole[-1]))
             figures["difference"] = _compared("dice", gap, _pooled(drawn) - _pooled(samples[-1]))
@@ -177,7 +179,8 @@ def _row(score: ImageScore, unit: str) -> Floats:
 def _pooled(totals: Floats) -> Floats:
     """Mean Dice over the foreground classes of (..., columns) totals."""
     counts = totals[..., :-2]
-    return np.asarray(dice(counts.reshape(*counts.shape[:-1], -1, 3)).mean(axis=-1))
+    shape = (*counts.shape[:-1], counts.shape[-1] // 3, 3)
+    return np.asarray(dice(counts.reshape(shape)).mean(axis=-1))
 
 
 def _mean(totals: Floats) -> Floats:

@@ -8,10 +8,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from thimble.scoring import (
     bootstrap_difference,
+    cluster_sums,
     confusion,
     dice,
     foreground_dice,
     hausdorff95,
+    resample_totals,
     worst_decile,
 )
 from thimble.stage import BadInput
@@ -86,6 +88,22 @@ def test_hausdorff_of_two_dots_is_their_distance():
     assert hausdorff95(dot(1, 1), dot(4, 5), 1, spacing=(2.0, 0.5)) == pytest.approx(np.hypot(6, 2))
 
 
+def test_hausdorff_of_anisotropic_pixels():
+    # The column of the prediction lies 2 pixels to the right: 2 x 0.5 mm. One row further down
+    # would be 3 mm away, so that the nearest pixel is another one than in a square grid.
+    label, prediction = np.zeros((2, 9, 9), np.uint8)
+    label[2:7, 3] = 1
+    prediction[2:7, 5] = 1
+    assert hausdorff95(label, prediction, 1) == 2.0
+    assert hausdorff95(label, prediction, 1, spacing=(3.0, 0.5)) == pytest.approx(1.0)
+    # 3 mm down or 4 columns of 0.5 mm aside: the nearer pixel differs with the spacing.
+    label, prediction = dot(4, 4), dot(5, 4) | dot(4, 8)
+    assert hausdorff95(label, prediction, 1) == pytest.approx(np.percentile([1, 4], 95))
+    assert hausdorff95(label, prediction, 1, spacing=(3.0, 0.5)) == pytest.approx(
+        np.percentile([3, 2], 95)
+    )
+
+
 def test_hausdorff_of_nested_squares():
     outer, inner = np.zeros((2, 20, 20), np.uint8)
     outer[2:18, 2:18] = 1
@@ -156,6 +174,45 @@ def test_bootstrap_chunks_draw_what_one_chunk_draws(monkeypatch):
     whole = bootstrap_difference(first, np.zeros(7), seed=2, resamples=100)
     monkeypatch.setattr("thimble.scoring._DRAWS_AT_ONCE", 20)
     assert bootstrap_difference(first, np.zeros(7), seed=2, resamples=100) == whole
+
+
+def test_cluster_sums_by_hand():
+    values = np.array([[1.0, 1], [2, 1], [4, 1]])
+    assert cluster_sums(values, ["b", "a", "b"]).tolist() == [[5.0, 2], [2, 1]]
+    with pytest.raises(BadInput, match="3 images and 2 groups"):
+        cluster_sums(values, ["a", "b"])
+
+
+def test_bootstrap_of_two_patients_follows_the_binomial():
+    # Patient p has three images of difference 0, q one of 1. Two patients are drawn: pp, pq, qp, qq
+    # give the means 0, 1/4, 1/4, 1 with probability 1/4 each.
+    a, groups = [0.0, 0.0, 0.0, 1.0], ["p", "p", "p", "q"]
+    result = bootstrap_difference(a, [0.0] * 4, seed=3, groups=groups)
+    assert result == {"mean": 0.25, "low": 0.0, "high": 1.0, "lower_one_sided_95": 0.0}
+    sums = cluster_sums(np.array([[value, 1.0] for value in a]), groups)
+    totals = resample_totals(sums, seed=3, resamples=10_000)
+    means, counts = np.unique(totals[:, 0] / totals[:, 1], return_counts=True)
+    assert means.tolist() == [0.0, 0.25, 1.0]
+    assert counts == pytest.approx([2500, 5000, 2500], abs=150)
+
+
+def test_bootstrap_of_patients_is_wider_than_of_their_images():
+    draws = np.random.default_rng(4)
+    patients = np.repeat(draws.normal(0, 0.1, 20), 10)
+    images = patients + draws.normal(0, 0.01, 200)
+    groups = [f"p{index // 10}" for index in range(200)]
+    alone = bootstrap_difference(images, np.zeros(200), seed=1, resamples=2000)
+    together = bootstrap_difference(images, np.zeros(200), seed=1, resamples=2000, groups=groups)
+    assert together["mean"] == alone["mean"]
+    # Ten images say as much as one: the interval is sqrt(10) times as wide.
+    ratio = (together["high"] - together["low"]) / (alone["high"] - alone["low"])
+    assert ratio == pytest.approx(10**0.5, rel=0.15)
+
+
+def test_bootstrap_of_patients_with_one_image_each_is_that_of_images():
+    values = [0.1, 0.4, 0.2]
+    alone = bootstrap_difference(values, [0.0] * 3, seed=2, resamples=100)
+    assert bootstrap_difference(values, [0.0] * 3, 2, 100, groups=["x", "y", "z"]) == alone
 
 
 @given(scores, st.integers(0, 99))

@@ -10,6 +10,7 @@ import pytest
 
 from components.evaluate.evaluate import EvaluateConfig, evaluate_variants
 from components.evaluate.pictures import read_mask, safe_name
+from components.evaluate.scores import CompareConfig
 from thimble.artifact import digest_folder, finish, read_json, write_json
 from thimble.codec import decode
 from thimble.models import to_keras
@@ -79,7 +80,7 @@ def test_scores_are_those_of_the_masks(
     other = read_json(baseline / "evaluation.json")["variants"]["float32"]["dice_per_image"]
     names = sorted(dice)
     bounds = bootstrap_difference([dice[n] for n in names], [other[n] for n in names], 1, 200)
-    assert record["difference"] == bounds | {"images": 3}
+    assert record["difference"] == bounds | {"images": 3, "groups": 3}
 
 
 def test_masks_are_those_of_keras(compared: Path, tiny_dataset: Path, tiny_converted: Path) -> None:
@@ -151,7 +152,7 @@ def test_interrupted_run_goes_on(
     tmp_path: Path, tiny_converted: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THIMBLE_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    config = EvaluateConfig(overlap=8, bootstrap_resamples=10)
+    config = EvaluateConfig(overlap=8, compared=CompareConfig(bootstrap_resamples=10))
     given = flatten(config)
     with start("evaluate", EvaluateConfig, given, inputs=(tiny_converted,)) as run:
         evaluate_variants(tiny_converted, tiny_dataset, None, config, run)
@@ -262,6 +263,9 @@ def test_damaged_package(tmp_path: Path, tiny_converted: Path, tiny_dataset: Pat
         ({"bootstrap_resamples": 0}, "bootstrap_resamples must be >= 1"),
         ({"overlay_count": 0}, "overlay_count must be >= 1"),
         ({"seed": -1}, "seed must be >= 0"),
+        ({"lesion_bins": "20;10"}, "lesion_bins must be one or two increasing areas"),
+        ({"lesion_bins": "1;2;3"}, "lesion_bins must be"),
+        ({"lesion_bins": "small"}, "lesion_bins must be .*Received: lesion_bins='small'"),
     ],
 )
 def test_config_refuses(arguments: dict[str, Any], words: str) -> None:
