@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.publish.changes import changes_table
+from components.publish.slices import slices_text
 from components.publish.terms import RESEARCH
 
 __all__ = ["model_card"]
@@ -38,6 +39,10 @@ machine that ran the benchmark ({setting}).
 | Package | {class_names} |
 |---|{class_rule}
 {class_rows}
+
+## By site, manufacturer and size of lesion
+
+{slices}
 
 ## What compression changed, image by image
 
@@ -116,6 +121,7 @@ def model_card(
         evidence=verdict["evidence"],
         packages="\n".join(_package_row(each) for each in chosen),
         class_rows="\n".join(_class_row(each) for each in chosen),
+        slices=slices_text(chosen, evaluations),
         changes=changes_table(chosen, evaluations, baseline),
         baseline_bytes=f"{figures['baseline_float32_bytes']:,}",
         baseline_dice=_score(figures["baseline_dice"]),
@@ -212,7 +218,7 @@ def _limits(chosen: Sequence[Mapping[str, Any]], images: int) -> list[str]:
     """What the numbers do not show."""
     found = [
         "Another training seed gives another model; its spread is not in the interval.",
-        "Other scanners, stains, tissues or patients were not tested.",
+        "Scanners, sites, stains, tissues or patients that are not named above were not tested.",
         "Times are those of one machine, not verified on a phone.",
     ]
     if images < FEW_IMAGES:

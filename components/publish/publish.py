@@ -23,6 +23,7 @@ MEANINGS = {
     "package_bytes": "package bytes",
     "p90_seconds": "p90 seconds",
     "memory_bytes": "peak memory bytes",
+    "worst_slice_drop": "Dice drop of the worst slice",
 }
 # A place that cannot be written: the reader can choose another.
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EEXIST}
@@ -75,7 +76,16 @@ def publish_release(
 
 def _figures(chosen: list[dict[str, Any]]) -> dict[str, float]:
     """What the released packages were measured to be."""
-    kinds = ("dice", "package_bytes", "p90_seconds", "peak_memory_bytes", "ratio", "worst_decile")
+    kinds = (
+        "dice",
+        "package_bytes",
+        "p90_seconds",
+        "peak_memory_bytes",
+        "ratio",
+        "small_lesion_recall",
+        "worst_decile",
+        "worst_slice",
+    )
     return {
         f"{kind}_{each['branch']}_{each['variant']}": float(value)
         for each in chosen
@@ -96,8 +106,9 @@ def _choose(verdict: Mapping[str, Any], names: list[str]) -> list[dict[str, Any]
             f"Expected some of: {', '.join(candidates)}."
         )
     failures = [
-        f"{name}: {MEANINGS.get(gate['name'], gate['name'])} {_received(gate['value'])}, "
-        f"limit {gate['limit']:g}"
+        f"{name}: {MEANINGS.get(gate['name'], gate['name'])} {_received(gate['value'])}"
+        + (f" in {gate['detail']}" if gate.get("detail") else "")
+        + f", limit {gate['limit']:g}"
         for name in dict.fromkeys([gated, *names])
         for gate in candidates[name]["gates"]
         if not gate["passed"]

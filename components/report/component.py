@@ -18,9 +18,9 @@ def report(
     control_benchmark: dsl.Input[dsl.Artifact] = None,
     validation: dsl.Input[dsl.Artifact] = None,
     max_dice_drop: float = 0.01, max_package_bytes: int = 0, max_p90_seconds: float = 0.0,
-    max_memory_bytes: int = 0, gate_branch: str = "teacher", gate_variant: str = "float32",
+    max_memory_bytes: int = 0, max_worst_slice_drop: float = 0.05,
+    gate_branch: str = "teacher", gate_variant: str = "float32", trials: str = "",
     title: str = "Compression report", pipeline: str = "", commit: str = "", run_name: str = "",
-    trials: str = "",
 ) -> None:
     """Judge the packages against the gates and show why in one HTML file."""
     import shutil

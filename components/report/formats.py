@@ -1,6 +1,7 @@
 """Numbers as people read them: SI units (1 kB = 1000 bytes), no more digits than they mean."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 __all__ = [
@@ -8,11 +9,13 @@ __all__ = [
     "count_text",
     "dice_text",
     "difference_text",
+    "distance_text",
     "exact_bytes",
     "exists",
     "interval_text",
     "percent_text",
     "plain",
+    "range_text",
     "ratio_text",
     "seconds_text",
     "significant",
@@ -93,11 +96,24 @@ def difference_text(value: float | None) -> str:
     return "0.0000" if shown.strip("+" + MINUS) == "0.0000" else shown
 
 
+def distance_text(value: float | None, unit: str) -> str:
+    """Return a distance in mm or pixels: 4.12 -> '4.1 px'."""
+    if value is None or not exists(value):
+        return MISSING
+    return f"{value:.1f}{GAP}px" if unit == "pixels" else f"{value:.2f}{GAP}{unit}"
+
+
+def range_text(low: float | None, high: float | None, written: Callable[[float], str]) -> str:
+    """Return an interval: '0.71 to 0.84'; a dash if it is not known."""
+    if low is None or high is None or not (exists(low) and exists(high)):
+        return MISSING
+    return f"{written(low)} to {written(high)}"
+
+
 def interval_text(difference: dict[str, Any] | None) -> str:
     """Return the two-sided interval of a difference: '−0.0040 to +0.0011'."""
-    if not difference:
-        return MISSING
-    return f"{difference_text(difference.get('low'))} to {difference_text(difference.get('high'))}"
+    gap = difference or {}
+    return range_text(gap.get("low"), gap.get("high"), difference_text)
 
 
 def count_text(value: float | None) -> str:

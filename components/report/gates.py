@@ -17,6 +17,7 @@ from components.report.formats import (
     ratio_text,
     seconds_text,
 )
+from components.report.slices import lowest_dice, small_recall, worst_slice
 from thimble.stage import BadInput, require
 
 __all__ = ["Candidate", "Gate", "GateConfig", "judge", "judge_all", "verdict"]
@@ -37,6 +38,9 @@ class GateConfig:
         max_p90_seconds: Longest 90th percentile of the time of one tile, in the setting with the
             fewest threads; 0 turns the gate off.
         max_memory_bytes: Largest peak memory in that setting; 0 turns the gate off.
+        max_worst_slice_drop: Largest drop of the pooled Dice from the baseline in any site,
+            manufacturer, size of lesion, ... of at least 5 patients, in [0, 1]; 0 turns the gate
+            off.
         gate_branch: baseline, teacher, student or control.
         gate_variant: Variant of convert, such as float32 or int8.
     """
@@ -45,16 +49,15 @@ class GateConfig:
     max_package_bytes: int = 0
     max_p90_seconds: float = 0.0
     max_memory_bytes: int = 0
+    max_worst_slice_drop: float = 0.05
     gate_branch: str = "teacher"
     gate_variant: str = "float32"
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        require(
-            0 <= self.max_dice_drop <= 1,
-            "max_dice_drop must be in [0, 1]",
-            max_dice_drop=self.max_dice_drop,
-        )
+        for name in ("max_dice_drop", "max_worst_slice_drop"):
+            drop = getattr(self, name)
+            require(0 <= drop <= 1, f"{name} must be in [0, 1]", **{name: drop})
         for name in ("max_package_bytes", "max_p90_seconds", "max_memory_bytes"):
             value = getattr(self, name)
             require(value >= 0, f"{name} must be >= 0 (0 turns the gate off)", **{name: value})
@@ -67,12 +70,13 @@ class GateConfig:
 
 @dataclass(frozen=True)
 class Gate:
-    """One limit: passed if the value exists and is at most the limit."""
+    """One limit: passed if the value exists and is at most the limit; `detail` says of what."""
 
     name: str
     limit: float
     value: float | None
     unit: str
+    detail: str = ""
 
     @property
     def passed(self) -> bool:
@@ -141,6 +145,8 @@ def judge(branch: Branch, variant: str, baseline: Branch, config: GateConfig) ->
         "baseline_dice": baseline_dice,
         "difference": found.get("difference"),
         "worst_decile": _number(found.get("worst_decile")),
+        "worst_slice": lowest_dice(branch, variant),
+        "small_lesion_recall": small_recall(branch, variant),
         "images": len(found.get("dice_per_image") or {}),
         "p50_seconds": _number(run.get("p50_seconds")),
         "p90_seconds": _number(run.get("p90_seconds")),
@@ -155,7 +161,17 @@ def judge(branch: Branch, variant: str, baseline: Branch, config: GateConfig) ->
     ):
         if limit:
             gates.append(Gate(name, limit, value, unit))
+    if config.max_worst_slice_drop:
+        gates += _slice_gate(branch, variant, baseline, config.max_worst_slice_drop)
     return Candidate(branch.name, variant, figures, tuple(gates))
+
+
+def _slice_gate(branch: Branch, variant: str, baseline: Branch, limit: float) -> list[Gate]:
+    """The gate on the worst slice; none where no slice is large enough to be judged."""
+    if "slices" not in branch.evaluation:
+        return [Gate("worst_slice_drop", limit, None, "Dice")]
+    worst = worst_slice(branch, variant, baseline)
+    return [Gate("worst_slice_drop", limit, worst.drop, "Dice", worst.detail)] if worst else []
 
 
 def judge_all(branches: Branches, config: GateConfig) -> dict[str, Candidate]:
@@ -203,8 +219,9 @@ def sentence(candidate: Candidate) -> str:
     failed = [gate for gate in candidate.gates if not gate.passed]
     if failed:
         reasons = "; ".join(
-            f"{gate.name.replace('_', ' ')} {gate.amount(gate.value)}, "
-            f"limit {gate.amount(gate.limit)}"
+            f"{gate.name.replace('_', ' ')} {gate.amount(gate.value)}"
+            + (f" in {gate.detail}" if gate.detail else "")
+            + f", limit {gate.amount(gate.limit)}"
             for gate in failed
         )
         start = f"Nothing ships: {candidate.name} fails {reasons}."

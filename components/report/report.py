@@ -17,6 +17,7 @@ from components.report.latency_chart import latency_chart
 from components.report.overlays import cases
 from components.report.package_charts import SYMBOLS, differences_chart, tradeoff_chart
 from components.report.search import read_trials, searched
+from components.report.slice_tables import sliced
 from components.report.stage_charts import quality_chart, size_chart
 from components.report.steps import steps
 from thimble.artifact import read_json, write_json
@@ -169,6 +170,7 @@ def _sections(
         "variants": tables.variant_table(branches, candidates),
         "tradeoff": tradeoff_chart(branches, gated, gate.max_dice_drop),
         "keys": {"branches": list(branches), "symbols": _symbols(branches)},
+        "sliced": sliced(branch, gated, baseline, gate.max_worst_slice_drop),
         "latency": latency_chart(branch),
         "timings": [
             tables.latency_table(f"Timings of {branch.name}", [branch]),

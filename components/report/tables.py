@@ -10,6 +10,7 @@ from components.report.formats import (
     count_text,
     dice_text,
     difference_text,
+    distance_text,
     exact_bytes,
     exists,
     interval_text,
@@ -27,6 +28,7 @@ __all__ = [
     "gate_table",
     "latency_table",
     "layer_table",
+    "number_cell",
     "parameter_rows",
     "step_table",
     "variant_table",
@@ -37,6 +39,7 @@ GATE_NAMES = {
     "package_bytes": "Package size",
     "p90_seconds": "p90 latency",
     "memory_bytes": "Peak memory",
+    "worst_slice_drop": "Worst slice",
 }
 
 
@@ -61,7 +64,7 @@ class Table:
     sortable: bool = False
 
 
-def _cell(text: str, value: Any) -> Cell:
+def number_cell(text: str, value: Any) -> Cell:
     """A numeric cell."""
     return Cell(text, float(value) if exists(value) else None, number=True)
 
@@ -71,7 +74,7 @@ def gate_table(gates: Iterable[Gate]) -> Table:
     rows = [
         (
             Cell(GATE_NAMES.get(gate.name, gate.name)),
-            Cell(gate.amount(gate.value)),
+            Cell(f"{gate.amount(gate.value)}{', ' if gate.detail else ''}{gate.detail}"),
             Cell(f"≤ {gate.amount(gate.limit)}"),
             Cell("pass" if gate.passed else "fail", mark="pass" if gate.passed else "fail"),
         )
@@ -86,10 +89,10 @@ def step_table(chain: Iterable[Step]) -> Table:
         (
             Cell(step.name),
             Cell(step.does),
-            _cell(bytes_text(step.size), step.size),
-            _cell(ratio_text(step.factor), step.factor),
-            _cell(percent_text(step.sparsity), step.sparsity),
-            _cell(dice_text(step.dice), step.dice),
+            number_cell(bytes_text(step.size), step.size),
+            number_cell(ratio_text(step.factor), step.factor),
+            number_cell(percent_text(step.sparsity), step.sparsity),
+            number_cell(dice_text(step.dice), step.dice),
         )
         for step in chain
     ]
@@ -108,14 +111,14 @@ def variant_table(branches: Branches, candidates: dict[str, Candidate]) -> Table
             rows.append(
                 (
                     Cell(candidate.name, mark=f"key-{branch.name}"),
-                    _cell(exact_bytes(figures["package_bytes"]), figures["package_bytes"]),
-                    _cell(exact_bytes(found.get("tflite_bytes")), found.get("tflite_bytes")),
-                    _cell(ratio_text(figures["ratio"]), figures["ratio"]),
-                    _cell(dice_text(figures["dice"]), figures["dice"]),
-                    _cell(difference_text(difference.get("mean")), difference.get("mean")),
+                    number_cell(exact_bytes(figures["package_bytes"]), figures["package_bytes"]),
+                    number_cell(exact_bytes(found.get("tflite_bytes")), found.get("tflite_bytes")),
+                    number_cell(ratio_text(figures["ratio"]), figures["ratio"]),
+                    number_cell(dice_text(figures["dice"]), figures["dice"]),
+                    number_cell(difference_text(difference.get("mean")), difference.get("mean")),
                     Cell(interval_text(difference)),
-                    _cell(dice_text(found.get("worst_decile")), found.get("worst_decile")),
-                    _cell(_pixels(found.get("hd95_mean")), found.get("hd95_mean")),
+                    number_cell(dice_text(found.get("worst_decile")), found.get("worst_decile")),
+                    number_cell(*_hd95(found)),
                     Cell(mark, mark=mark),
                 )
             )
@@ -134,9 +137,11 @@ def variant_table(branches: Branches, candidates: dict[str, Candidate]) -> Table
     return Table("Every package, test split", head, tuple(rows), sortable=True)
 
 
-def _pixels(value: Any) -> str:
-    """A distance in pixels."""
-    return f"{value:.1f}\N{NO-BREAK SPACE}px" if exists(value) else "–"
+def _hd95(found: dict[str, Any]) -> tuple[str, Any]:
+    """HD95 in mm, in pixels unless the spacing of every image is known."""
+    unit = "mm" if exists(found.get("hd95_mm_mean")) else "pixels"
+    value = found.get("hd95_mm_mean" if unit == "mm" else "hd95_mean")
+    return distance_text(value, unit), value
 
 
 def latency_table(caption: str, branches: Iterable[Branch]) -> Table:
@@ -152,7 +157,7 @@ def latency_table(caption: str, branches: Iterable[Branch]) -> Table:
             base, median = reference.get((run["threads"], run["xnnpack"])), run.get("p50_seconds")
             speed = base / median if base and median else None
             times = [
-                _cell(seconds_text(run.get(key)), run.get(key))
+                number_cell(seconds_text(run.get(key)), run.get(key))
                 for key in ("p50_seconds", "p90_seconds", "p99_seconds", "cold_start_seconds")
             ]
             memory = run.get("peak_memory_bytes")
@@ -161,8 +166,8 @@ def latency_table(caption: str, branches: Iterable[Branch]) -> Table:
                     Cell(f"{branch.name}-{run['variant']}", mark=f"key-{branch.name}"),
                     Cell(setting_text(run)),
                     *times,
-                    _cell(bytes_text(memory), memory),
-                    _cell(ratio_text(speed), speed),
+                    number_cell(bytes_text(memory), memory),
+                    number_cell(ratio_text(speed), speed),
                 )
             )
     head = (
@@ -186,11 +191,11 @@ def layer_table(branch: Branch) -> Table | None:
     rows = [
         (
             Cell(layer["name"]),
-            _cell(" × ".join(map(str, layer["shape"])), _size(layer)),
-            _cell(percent_text(layer.get("sparsity")), layer.get("sparsity")),
-            _cell(plain(layer.get("codebook") or None), layer.get("codebook")),
-            _cell(_bits(layer.get("bits_per_weight")), layer.get("bits_per_weight")),
-            _cell(exact_bytes(layer["bytes"]), layer["bytes"]),
+            number_cell(" × ".join(map(str, layer["shape"])), _size(layer)),
+            number_cell(percent_text(layer.get("sparsity")), layer.get("sparsity")),
+            number_cell(plain(layer.get("codebook") or None), layer.get("codebook")),
+            number_cell(_bits(layer.get("bits_per_weight")), layer.get("bits_per_weight")),
+            number_cell(exact_bytes(layer["bytes"]), layer["bytes"]),
         )
         for layer in layers
     ]
@@ -201,15 +206,22 @@ def layer_table(branch: Branch) -> Table | None:
     if package > coded:
         rest = Cell("header, index, tables, checksums")
         rows.append(
-            (rest, empty, empty, empty, empty, _cell(exact_bytes(package - coded), package - coded))
+            (
+                rest,
+                empty,
+                empty,
+                empty,
+                empty,
+                number_cell(exact_bytes(package - coded), package - coded),
+            )
         )
     total = (
         Cell("model.thimble"),
-        _cell(f"{count_text(weights)} weights", weights),
-        _cell(percent_text(zeros / weights if weights else None), None),
+        number_cell(f"{count_text(weights)} weights", weights),
+        number_cell(percent_text(zeros / weights if weights else None), None),
         empty,
-        _cell(_bits(8 * package / weights if weights else None), None),
-        _cell(exact_bytes(package), package),
+        number_cell(_bits(8 * package / weights if weights else None), None),
+        number_cell(exact_bytes(package), package),
     )
     head = ("Tensor", "Shape", "Sparsity", "Codebook", "Bits a weight", "Bytes")
     return Table(f"Tensors of {branch.name}", head, tuple(rows), total, sortable=True)

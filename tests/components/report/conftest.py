@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from components.report.report import ReportConfig, build_report
+from tests.components.slicing import slice_scores
 from thimble.artifact import write_json
 from thimble.stage import flat_fields, start
 
@@ -159,9 +160,13 @@ def evaluation(branch: str, images: int) -> dict[str, Any]:
     """Return an evaluation.json without its cases."""
     model_bytes = PACKAGES[branch][0][0] - 900
     width = 16 if PARAMETERS[branch] > 10**6 else 4
+    variants = variant_scores(branch, images)
+    scores = {name: record["dice_per_image"] for name, record in variants.items()}
+    reference = variant_scores("baseline", images)["float32"]["dice_per_image"]
     return {
         "branch": branch,
-        "variants": variant_scores(branch, images),
+        "variants": variants,
+        **slice_scores(scores, None if branch == "baseline" else reference),
         "variant_order": list(VARIANTS),
         "headline": "float32",
         "classes": ["background", "membrane"],
