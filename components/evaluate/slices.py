@@ -60,12 +60,10 @@ class Slice:
 
     @property
     def doubt(self) -> str:
-        """Why it is not judged; empty if it is."""
+        """Why it is not judged; empty if it is. Without a lesion Dice is 1, or 0 for any pixel."""
         if self.by == LESION_SIZE and self.value == NO_LESION:
-            return "no lesion: Dice is 0 for any false one"
-        if self.groups < FEWEST:
-            return f"fewer than {FEWEST} {'images' if len(self.images) < FEWEST else 'patients'}"
-        return ""
+            return "no lesion"
+        return "too few" if self.groups < FEWEST else ""
 
 
 def describe(entry: Entry, lesions: Lesions, bins: Bins) -> Scanned:

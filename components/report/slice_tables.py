@@ -6,6 +6,7 @@ from typing import Any
 
 from components.report.branches import Branch
 from components.report.formats import (
+    GAP,
     count_text,
     dice_text,
     difference_text,
@@ -23,25 +24,25 @@ __all__ = ["Sliced", "sliced"]
 
 SLICES = (
     "Slice",
-    "Images",
-    "Patients",
-    "Dice",
+    "Gate",
+    "Change",
     "95 % interval",
-    "Change to baseline",
+    "Dice",
     "95 % interval",
     "HD95",
     "95 % interval",
-    "Gate",
+    "Images",
+    "Patients",
 )
 LESIONS = (
     "Lesions",
+    "Found",
+    "95 % interval",
+    "Change",
+    "95 % interval",
     "Area",
     "Number",
     "Images",
-    "Found",
-    "95 % interval",
-    "Change to baseline",
-    "95 % interval",
 )
 
 
@@ -52,7 +53,7 @@ class Sliced:
     sentence: str
     slices: Table | None
     lesions: Table | None
-    notes: tuple[str, ...]
+    notes: str
 
 
 def sliced(branch: Branch, gated: Candidate, baseline: Branch, limit: float) -> Sliced | None:
@@ -92,23 +93,19 @@ def _row(
     unit = "mm" if "hd95_mm" in figures else "pixels"
     distance = figures[f"hd95_{unit}"]
     change = None if drop is None else -drop
+    low, high = (figures[f"hd95_{unit}_{end}"] for end in ("low", "high"))
     return (
         Cell(shown_name(record)),
-        number_cell(count_text(record["images"]), record["images"]),
-        number_cell(count_text(record["groups"]), record["groups"]),
-        number_cell(dice_text(figures["dice"]), figures["dice"]),
-        Cell(range_text(figures["dice_low"], figures["dice_high"], dice_text)),
+        _verdict(record, drop, limit),
         number_cell(difference_text(change), change),
         Cell(interval_text(gap)),
+        number_cell(dice_text(figures["dice"]), figures["dice"]),
+        Cell(range_text(figures["dice_low"], figures["dice_high"], dice_text)),
         number_cell(distance_text(distance, unit), distance),
-        Cell(_distances(figures[f"hd95_{unit}_low"], figures[f"hd95_{unit}_high"], unit)),
-        _verdict(record, drop, limit),
+        Cell(range_text(low, high, lambda value: distance_text(value, unit).split(GAP)[0])),
+        number_cell(count_text(record["images"]), record["images"]),
+        number_cell(count_text(record["groups"]), record["groups"]),
     )
-
-
-def _distances(low: float | None, high: float | None, unit: str) -> str:
-    """The interval of a distance."""
-    return range_text(low, high, lambda value: distance_text(value, unit))
 
 
 def _verdict(record: Mapping[str, Any], drop: float | None, limit: float) -> Cell:
@@ -127,13 +124,13 @@ def _lesions(row: Mapping[str, Any], variant: str, unit: str) -> tuple[Cell, ...
     gap = figures["difference"] or {}
     return (
         Cell(row["value"]),
-        Cell(_area(row["range"], UNITS[unit])),
-        number_cell(count_text(row["lesions"]), row["lesions"]),
-        number_cell(count_text(row["images"]), row["images"]),
         number_cell(percent_text(figures["recall"]), figures["recall"]),
         Cell(range_text(figures["low"], figures["high"], percent_text)),
         number_cell(difference_text(gap.get("recall")), gap.get("recall")),
         Cell(interval_text(gap)),
+        Cell(_area(row["range"], UNITS[unit])),
+        number_cell(count_text(row["lesions"]), row["lesions"]),
+        number_cell(count_text(row["images"]), row["images"]),
     )
 
 
@@ -150,28 +147,29 @@ def _sentence(branch: Branch, variant: str, baseline: Branch) -> str:
     worst = worst_slice(branch, variant, baseline)
     if worst is None:
         return "No slice holds enough patients to be judged: these are figures to look at."
-    change = difference_text(-worst.drop)
-    return f"The largest change for the worse is {change} in {worst.detail}."
+    return f"The largest drop from the baseline is {dice_text(worst.drop)}, in {worst.detail}."
 
 
-def _notes(evaluation: Mapping[str, Any], limit: float) -> tuple[str, ...]:
+def _notes(evaluation: Mapping[str, Any], limit: float) -> str:
     """How the figures were made."""
     recall = evaluation["small_lesion_recall"]
     edges = {"train": "are the terciles of the training lesions", "given": "were given"}
-    notes = [
-        "Dice pools the pixels of a slice; intervals resample patients. An interval is that of one "
-        "slice: of twenty slices one may miss by chance.",
-        f"The gate ({limit:g}) is on the change itself, the worst of all judged slices."
+    gate = (
+        f"The gate ({limit:g}) judges the change itself, the worst of all slices that are judged."
         if limit
-        else "The gate on the worst slice is off.",
+        else "The gate on the worst slice is off."
+    )
+    notes = [
+        "Dice pools the pixels of a slice. Change: Dice minus that of baseline-float32. Intervals "
+        "resample patients, one slice at a time: of twenty one may miss by chance.",
+        f"{gate} Too few: fewer than 5 patients.",
         "A lesion is a connected part of the foreground of one image. It is found if its overlap "
         f"(intersection over union) with what touches it is at least {recall['least_overlap']:g}. "
-        f"The sizes {edges[recall['origin']]}; an image counts where the median of its lesions "
-        "lies.",
+        f"The sizes {edges[recall['origin']]}; an image goes by its median lesion.",
     ]
     if recall["unit"] == "pixels":
         notes.append("The spacing of some images is not known: areas are in pixels.")
     if evaluation.get("not_sliced"):
         names = ", ".join(evaluation["not_sliced"])
         notes.append(f"Not shown, for they have too many values: {names}.")
-    return tuple(notes)
+    return " ".join(notes)

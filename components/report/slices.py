@@ -17,8 +17,6 @@ __all__ = [
     "worst_slice",
 ]
 
-# Slices are called by their attribute, lesion sizes by what they are.
-NAMES = {"lesion_size": "lesions"}
 UNITS = {"mm2": "mm²", "pixels": "px"}
 REFERENCE = "float32"
 
@@ -44,9 +42,11 @@ def slices_of(branch: Branch) -> list[dict[str, Any]]:
 
 
 def shown_name(record: Mapping[str, Any]) -> str:
-    """Return how a slice is called: 'site A', 'lesions small'."""
-    by = str(record["by"])
-    return f"{NAMES.get(by, by.replace('_', ' '))} {record['value']}"
+    """Return how a slice is called: 'site A', 'small lesions', 'no lesion'."""
+    by, value = str(record["by"]), str(record["value"])
+    if by == "lesion_size":
+        return "no lesion" if value == "none" else f"{value} lesions"
+    return f"{by.replace('_', ' ')} {value}"
 
 
 def size_text(images: int, groups: int) -> str:

@@ -74,7 +74,7 @@ def gate_table(gates: Iterable[Gate]) -> Table:
     rows = [
         (
             Cell(GATE_NAMES.get(gate.name, gate.name)),
-            Cell(f"{gate.amount(gate.value)}{', ' if gate.detail else ''}{gate.detail}"),
+            Cell(gate.amount(gate.value)),
             Cell(f"≤ {gate.amount(gate.limit)}"),
             Cell("pass" if gate.passed else "fail", mark="pass" if gate.passed else "fail"),
         )
