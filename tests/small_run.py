@@ -17,5 +17,5 @@ SMALL_RUN: dict[str, dict[str, Any]] = {
     "control": {"steps": 10},
     "convert": {"calibration_patches": 4, "check_patches": 2},
     "benchmark": {"threads": "1", "seconds": 0.1},
-    "report": {"max_dice_drop": 1.0},
+    "report": {"max_dice_drop": 1.0, "max_worst_slice_drop": 0.0},
 }

@@ -30,7 +30,8 @@ class Metric:
 
     Attributes:
         name: Prometheus' name, `thimble_<what>_<unit>`.
-        unit: seconds, bytes, ratio, pixels, count, or info for a 1 whose labels tell something.
+        unit: seconds, bytes, ratio, pixels, millimetres, count, or info for a 1 whose labels tell
+            something.
         better: higher, lower, or neither.
         help: What it means.
     """

@@ -7,7 +7,7 @@ import pytest
 from thimble.artifact import write_json
 from thimble.metrics import METRICS, expose, registry_of, split_figure
 
-UNITS = {"seconds", "bytes", "ratio", "pixels", "count", "info"}
+UNITS = {"seconds", "bytes", "ratio", "pixels", "millimetres", "count", "info"}
 
 
 @pytest.mark.parametrize("row", METRICS.values(), ids=METRICS)
@@ -31,6 +31,13 @@ def test_names_are_unique() -> None:
         ("dice_teacher_int8", "dice", {"branch": "teacher", "variant": "int8"}),
         ("images_test", "images", {"split": "test"}),
         ("dice_validation", "dice_validation", {}),
+        ("hd95_mm_int8", "hd95_mm", {"variant": "int8"}),
+        ("worst_slice_float32", "worst_slice", {"variant": "float32"}),
+        (
+            "small_lesion_recall_teacher_int8",
+            "small_lesion_recall",
+            {"branch": "teacher", "variant": "int8"},
+        ),
         ("unknown_train", "unknown", {"split": "train"}),
     ],
 )

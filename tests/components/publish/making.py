@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.components.slicing import slice_scores
 from thimble.artifact import write_json
 from thimble.codec import encode_model
 from thimble.weights import Weights
@@ -51,6 +52,8 @@ def candidate(branch: str, variant: str, size: int, passed: bool = True) -> dict
             "baseline_dice": 0.792,
             "difference": gap,
             "worst_decile": 0.7,
+            "worst_slice": 0.68,
+            "small_lesion_recall": 0.8,
             "images": 6,
             "p50_seconds": 0.002,
             "p90_seconds": 0.0021,
@@ -101,6 +104,7 @@ def make_inputs(folder: Path) -> Inputs:
         evaluation = {
             "classes": ["background", "membrane"],
             "variants": {name: {"dice_per_image": COMPRESSED} for name in ("float32", "int8")},
+            **slice_scores({name: COMPRESSED for name in ("float32", "int8")}, BASELINE),
             "history": [{"stage": "train", "config": {"steps": 12}, "metrics": {}}],
             "dataset": {
                 "name": "phantom",
