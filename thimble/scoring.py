@@ -183,19 +183,10 @@ def bootstrap_difference(
     Raises:
         BadInput: The lengths differ, are 0, a score is not finite, or resamples < 1.
 
-    Source: Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", section 13.3; groups:
-        Davison and Hinkley, 1997, "Bootstrap Methods and their Application", section 3.8 (whole
-        groups with replacement, none within).
+    Source: Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", section 13.3; of groups:
+        Davison and Hinkley, 1997, "Bootstrap Methods and their Application", section 3.8.
     """
-    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if first.ndim != 1 or first.shape != second.shape or not first.size:
-        raise BadInput(
-            "a paired bootstrap needs two equally long, non-empty lists of scores. "
-            f"Received: shapes {first.shape} and {second.shape}. Score both models on one split."
-        )
-    difference = first - second
-    if not np.isfinite(difference).all():
-        raise BadInput("scores must be finite. Received: a NaN or infinite score.")
+    difference = _subtract(np.asarray(a, np.float64), np.asarray(b, np.float64))
     rows = np.stack([difference, np.ones_like(difference)], axis=1)
     sums = cluster_sums(rows, groups) if groups is not None else rows
     totals = resample_totals(sums, seed, resamples)
@@ -206,6 +197,19 @@ def bootstrap_difference(
         "high": float(high),
         "lower_one_sided_95": float(lower),
     }
+
+
+def _subtract(first: Floats, second: Floats) -> Floats:
+    """Differences of paired scores."""
+    if first.ndim != 1 or first.shape != second.shape or not first.size:
+        raise BadInput(
+            "a paired bootstrap needs two equally long, non-empty lists of scores. "
+            f"Received: shapes {first.shape} and {second.shape}. Score both models on one split."
+        )
+    difference = first - second
+    if not np.isfinite(difference).all():
+        raise BadInput("scores must be finite. Received: a NaN or infinite score.")
+    return difference
 
 
 def cluster_sums(values: Floats, groups: Sequence[str]) -> Floats:

@@ -100,8 +100,7 @@ def evaluate_variants(
         run: The run handle; masks are kept in its checkpoint, so that a restart goes on.
 
     Returns:
-        A function that writes `evaluation.json`, `masks/` and `overlays/` into a folder, and the
-        figures `<what>_<variant>`.
+        A function that fills a folder, and the figures `<what>_<variant>`.
 
     Raises:
         BadInput: A package is corrupt or does not fit the dataset, the split has no image, or the
@@ -109,8 +108,7 @@ def evaluate_variants(
     """
     folder, dataset = Path(converted_path), load_dataset(dataset_path)
     rows = {row["variant"]: row for row in read_variants(folder)}
-    files = {name: folder / row["file"] for name, row in rows.items()}
-    networks = _open_networks(files, dataset, config.threads)
+    networks = _open_networks(folder, rows, dataset, config.threads)
     baseline = read_baseline(baseline_path) if baseline_path else None
     bins = _lesion_bins(dataset, baseline, config)
     images, scores = _score(networks, dataset, bins, config, run)
@@ -172,8 +170,8 @@ def _sliced(
 
 def _lesion_bins(dataset: Dataset, baseline: Baseline | None, config: EvaluateConfig) -> Bins:
     """Return the sizes of lesions: those given, else the baseline's, else of the train split."""
-    used = [entry for entry in dataset.entries() if entry.split in ("train", config.split)]
-    known = bool(used) and all(entry.spacing for entry in used)
+    used = ("train", config.split)
+    known = all(entry.spacing for entry in dataset.entries() if entry.split in used)
     unit = "mm2" if known else "pixels"
     edges = parse_edges(config.compared.lesion_bins)
     given = Bins(unit, edges, "given") if edges else None
@@ -186,7 +184,7 @@ def _lesion_bins(dataset: Dataset, baseline: Baseline | None, config: EvaluateCo
         return baseline.bins
     if given is not None:
         return given
-    entries = {entry.id: entry for entry in used if entry.split == "train"}
+    entries = _entries(dataset, "train")
     return bins_of(
         (
             find_lesions(record.label, _pixel_area(entries[record.id], unit)).areas
@@ -196,16 +194,21 @@ def _lesion_bins(dataset: Dataset, baseline: Baseline | None, config: EvaluateCo
     )
 
 
+def _entries(dataset: Dataset, split: str) -> dict[str, Entry]:
+    """What is known of the images of a split, by id."""
+    return {entry.id: entry for entry in dataset.entries() if entry.split == split}
+
+
 def _pixel_area(entry: Entry, unit: str) -> float:
     """Area of a pixel in the unit of the bins."""
     return float(np.prod(entry.spacing)) if unit == "mm2" and entry.spacing else 1.0
 
 
 def _open_networks(
-    files: Mapping[str, Path], dataset: Dataset, threads: int
+    folder: Path, rows: Mapping[str, Mapping[str, Any]], dataset: Dataset, threads: int
 ) -> dict[str, Predictor]:
     """Open all variants; refuse networks of another task."""
-    networks = {name: open_model(file, threads) for name, file in files.items()}
+    networks = {name: open_model(folder / row["file"], threads) for name, row in rows.items()}
     for name, network in networks.items():
         if network.classes != dataset.classes:
             raise BadInput(
@@ -233,7 +236,7 @@ def _score(
             f"{dataset.folder} has no image in the split {config.split!r}. "
             f"Ingest it with a larger {config.split} share."
         )
-    entries = {entry.id: entry for entry in dataset.entries() if entry.split == config.split}
+    entries = _entries(dataset, config.split)
     for step, record in enumerate(read_records(dataset, config.split), start=1):
         entry = entries[record.id]
         lesions = find_lesions(record.label, _pixel_area(entry, bins.unit))

@@ -129,6 +129,24 @@ def score_slice(
         mean, in mm if the spacing of all is known; `difference` is pooled Dice minus the
         baseline's, paired.
     """
+    record = {
+        "by": part.by,
+        "value": part.value,
+        "images": len(part.images),
+        "groups": part.groups,
+        "judged": not part.doubt,
+        "doubt": part.doubt,
+        "variants": _score_variants(part, variants, baseline, config),
+    }
+    if part.by == LESION_SIZE and part.value in bins.names:
+        record["range"] = bins.ranges()[bins.names.index(part.value)]
+    return record
+
+
+def _score_variants(
+    part: Slice, variants: Mapping[str, Scores], baseline: Scores | None, config: CompareConfig
+) -> dict[str, Any]:
+    """Scores of each variant; all are drawn together, so that they are paired."""
     known = all(score[i.id].hd95_mm is not None for score in variants.values() for i in part.images)
     unit = "mm" if known else "pixels"
     columns = [_columns(part, scores, unit) for scores in variants.values()]
@@ -139,28 +157,18 @@ def score_slice(
     # One unit cannot vary: the samples of a lone patient say nothing.
     samples = np.split(totals if part.groups > 1 else totals[:0], len(columns), axis=1)
     whole = np.split(sums.sum(axis=0), len(columns))
-    record: dict[str, Any] = {
-        "by": part.by,
-        "value": part.value,
-        "images": len(part.images),
-        "groups": part.groups,
-        "judged": not part.doubt,
-        "doubt": part.doubt,
-        "variants": {},
-    }
-    if part.by == LESION_SIZE and part.value in bins.names:
-        record["range"] = bins.ranges()[bins.names.index(part.value)]
+    found = {}
     for name, total, drawn in zip(variants, whole, samples, strict=False):
-        figures: dict[str, Any] = {
-            **_bounded("dice", _pooled(total), _pooled(drawn)),
-            **_bounded(f"hd95_{unit}", _mean(total), _mean(drawn)),
-            "difference": None,
-        }
+        difference = None
         if baseline is not None:
             gap = float(_pooled(total) - _pooled(whole[-1]))
-            figures["difference"] = _compared("dice", gap, _pooled(drawn) - _pooled(samples[-1]))
-        record["variants"][name] = figures
-    return record
+            difference = _compared("dice", gap, _pooled(drawn) - _pooled(samples[-1]))
+        found[name] = {
+            **_bounded("dice", _pooled(total), _pooled(drawn)),
+            **_bounded(f"hd95_{unit}", _mean(total), _mean(drawn)),
+            "difference": difference,
+        }
+    return found
 
 
 def _columns(part: Slice, scores: Scores, unit: str) -> Floats:
