@@ -14,7 +14,7 @@ def ingest(
     name: str = "", classes: str = "", terms: str = "", labels: str = "required",
     channels: int = 1, normalization: str = "dataset", tile: int = 128,
     split_rule: str = "block", validation_share: float = 0.1, test_share: float = 0.2,
-    group_column: str = "", split_seed: int = 1,
+    group_column: str = "", attribute_columns: str = "", split_seed: int = 1,
     elastic_copies: int = 4, elastic_sigma_pixels: float = 10.0,
     elastic_grid_pixels: float = 128.0, border_sigma: float = 5.0,
     phantom_images: int = 24, phantom_size: int = 256,

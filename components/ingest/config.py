@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from thimble.datasets import DATASETS
 from thimble.datasets.classes import parse_classes
+from thimble.datasets.index_table import parse_columns
 from thimble.datasets.phantom import PHANTOM_SIZES
 from thimble.stage import require
 
@@ -167,6 +168,8 @@ class SplitConfig:
         validation_share: Of all images, in (0, 1).
         test_share: Of all images, in (0, 1).
         group_column: Column of index.csv that names the group; empty for none.
+        attribute_columns: Columns of index.csv by which results are told apart, such as
+            `site=hospital;manufacturer=vendor`; they must name nobody.
         split_seed: Another seed hashes into other splits; >= 0.
     """
 
@@ -174,6 +177,7 @@ class SplitConfig:
     validation_share: float = 0.1
     test_share: float = 0.2
     group_column: str = ""
+    attribute_columns: str = ""
     split_seed: int = 1
 
     def __post_init__(self) -> None:
@@ -195,6 +199,7 @@ class SplitConfig:
             "split_rule=group needs group_column, a column of index.csv",
             group_column=self.group_column,
         )
+        parse_columns(self.attribute_columns)
         require(self.split_seed >= 0, "split_seed must be >= 0", split_seed=self.split_seed)
 
 

@@ -134,6 +134,7 @@ def open_reader(config: IngestConfig) -> Reader:
     options = SourceOptions(
         source=config.source.source,
         group_column=config.split.group_column,
+        attribute_columns=config.split.attribute_columns,
         labels=config.source.labels,
         images=config.phantom.phantom_images,
         size=config.phantom.phantom_size,

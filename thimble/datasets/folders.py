@@ -1,6 +1,5 @@
 """Folders of images and labels: matched by stem, grouped by a column of index.csv."""
 
-import csv
 import os
 import re
 import unicodedata
@@ -8,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
+from thimble.datasets.index_table import read_table
 from thimble.datasets.pixels import SUFFIXES
 from thimble.datasets.source import Case, Refusal
 from thimble.stage import BadInput
 
 __all__ = ["find_images", "find_pair", "natural_order", "pair_cases"]
 
-ID_COLUMNS = ("id", "name", "image", "image_id", "file", "filename", "file_name", "stem", "case")
 SHOWN = 5
 
 
@@ -156,32 +155,12 @@ def find_images(source: str, folders: Sequence[str], group_column: str) -> list[
 
 def _read_groups(index: Path, column: str, stems: list[str]) -> dict[str, str]:
     """Return the group of every stem from a column of index.csv."""
-    try:
-        with open(index, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except FileNotFoundError:
-        raise BadInput(
-            f"{index} is missing. Expected a table with the column {column!r} "
-            f"(group_column) and one of: {', '.join(ID_COLUMNS)}."
-        ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{index} is no UTF-8 CSV table ({error}). Save it again.") from None
-    columns = list(rows[0]) if rows else []
-    names = [name for name in ID_COLUMNS if name in columns]
-    if column not in columns or not names:
-        raise BadInput(
-            f"{index} has the columns {', '.join(map(str, columns)) or 'none'}. Expected "
-            f"{column!r} (group_column) and one of: {', '.join(ID_COLUMNS)}."
-        )
-    groups = {}
-    for row in rows:
-        name = unicodedata.normalize("NFC", Path(row[names[0]] or "").name)
-        stem = os.path.splitext(name)[0] if name.lower().endswith(SUFFIXES) else name
-        groups[stem] = (row[column] or "").strip()
+    name, table = read_table(index, {column: "group_column"})
+    groups = {stem: row[column] for stem, row in table.items()}
     absent = [stem for stem in stems if not groups.get(stem)]
     if absent:
         raise BadInput(
             f"{index} names no {column} for {len(absent)} image(s): {', '.join(absent[:SHOWN])}. "
-            f"Add a row with {names[0]} and {column} for each."
+            f"Add a row with {name} and {column} for each."
         )
     return groups

@@ -74,8 +74,10 @@ class PhantomReader:
                 f"A phantom is generated and reads no folder. Received: source={options.source!r}. "
                 "Leave source empty, or choose the kind of your data."
             )
-        if options.group_column:
-            raise BadInput("A phantom has no index.csv: leave group_column empty.")
+        if options.group_column or options.attribute_columns:
+            raise BadInput(
+                "A phantom has no index.csv: leave group_column and attribute_columns empty."
+            )
         require(options.images >= 1, "phantom_images must be >= 1", phantom_images=options.images)
         low, high = PHANTOM_SIZES
         expected = f"phantom_size must be in [{low}, {high}]"

@@ -34,6 +34,7 @@ class SourceOptions:
         images: How many images to generate.
         size: Side of a generated image in pixels.
         seed: Of generated images.
+        attribute_columns: Columns of index.csv that tell attributes, `site=hospital;model=scanner`.
     """
 
     source: str = ""
@@ -42,6 +43,7 @@ class SourceOptions:
     images: int = 24
     size: int = 256
     seed: int = 1
+    attribute_columns: str = ""
 
 
 @dataclass(frozen=True)
