@@ -1,45 +1,144 @@
 """Who goes to train, validation and test. Patients and identical images never straddle."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from components.ingest.config import SplitConfig
+from components.ingest.index import Index
+from thimble.records import SPLITS
 from thimble.stage import BadInput
 
-__all__ = ["split_cases"]
+__all__ = ["split_cases", "split_index"]
+
+Integers = NDArray[np.int64]
 
 
-def _count(share: float, images: int) -> int:
-    """Return a share of the images, halves up; a split that is wanted gets one at least."""
-    return max(1, int(share * images + 0.5))
+def split_index(index: Index, config: SplitConfig) -> None:
+    """Assign every image of an index to a split.
+
+    `block` cuts by position, between patients, and leaves duplicates to the validate stage; the
+    other rules keep groups and duplicates together.
+
+    Args:
+        index: Arranged; its column `split` is filled.
+        config: The rule.
+
+    Raises:
+        BadInput: If there are too few images (or groups) for three splits, or a cut goes through
+            a patient.
+    """
+    count = index.count()
+    test, validation = (
+        max(1, int(share * count + 0.5)) for share in (config.test_share, config.validation_share)
+    )
+    index.database.execute("BEGIN")
+    if config.split_rule == "block":
+        _cut(index, max(count - test - validation, 0), count - test)
+    else:
+        _fill(index, config, {"test": test, "validation": validation})
+    index.database.execute("COMMIT")
+    found = index.counts()
+    if len(found) < len(SPLITS):
+        counted = ", ".join(f"{found[name]} {name}" for name in SPLITS)
+        raise BadInput(
+            f"{count} image(s) are too few for three splits ({counted}). Expected at least one in "
+            "each: add images"
+            + ("." if count < 3 else ", groups, or change validation_share and test_share.")
+        )
 
 
-def _units(ids: Sequence[str], groups: Mapping[str, str], digests: Mapping[str, str]) -> list[
-    list[str]
-]:  # fmt: skip
-    """Join cases that share a group or have identical pixels."""
-    parent = {case: case for case in ids}
-
-    def root(case: str) -> str:
-        while parent[case] != case:
-            parent[case] = parent[parent[case]]
-            case = parent[case]
-        return case
-
-    for key in (groups, digests):
-        first: dict[str, str] = {}
-        for case in ids:
-            parent[root(case)] = root(first.setdefault(key[case], case))
-    units: dict[str, list[str]] = defaultdict(list)
-    for case in ids:
-        units[root(case)].append(case)
-    return list(units.values())
+def _cut(index: Index, *cuts: int) -> None:
+    """Cut by position, at the border of two patients that is nearest to each cut."""
+    moved = [_between_patients(index, cut) for cut in cuts]
+    for name, (first, last) in zip(SPLITS, pairwise([0, *moved, index.count()]), strict=True):
+        index.database.execute(
+            "UPDATE images SET split = ? WHERE place >= ? AND place < ?", (name, first, last)
+        )
+    straddling = index.database.execute(
+        "SELECT patient FROM images GROUP BY patient HAVING COUNT(DISTINCT split) > 1 LIMIT 1"
+    ).fetchone()
+    if straddling:
+        index.database.execute("ROLLBACK")
+        raise BadInput(
+            f"split_rule=block cuts through the group {straddling[0]}, whose images are not beside "
+            "each other. Expected: a group in one split. Set split_rule=group."
+        )
 
 
-def _hash_order(names: Iterable[str], seed: int) -> str:
-    """Return the sort key of a unit: the hash of its smallest name."""
-    return hashlib.sha256(f"{seed}:{min(names)}".encode()).hexdigest()
+def _between_patients(index: Index, cut: int) -> int:
+    """Return the place nearest to a cut where the patient changes, the earlier of two."""
+    patient = "SELECT patient FROM images WHERE place = ?"
+    found = index.database.execute(patient, (cut,)).fetchone()
+    if not found:
+        return cut
+    other = "SELECT {} FROM images WHERE patient != ? AND place {} ?"
+    before = index.database.execute(other.format("MAX(place)", "<"), (*found, cut)).fetchone()[0]
+    after = index.database.execute(other.format("MIN(place)", ">"), (*found, cut)).fetchone()[0]
+    first = 0 if before is None else before + 1
+    last = index.count() if after is None else after
+    return first if cut - first <= last - cut else last
+
+
+def _fill(index: Index, config: SplitConfig, wanted: Mapping[str, int]) -> None:
+    """Fill test, then validation, then train in the order of the hash; units stay whole."""
+    units = _units(index)
+    taken = dict.fromkeys(wanted, 0)
+    chosen = np.zeros(len(units), np.uint8)
+    for unit, size in _in_order(index, units, config):
+        for number, (name, most) in enumerate(wanted.items(), start=1):
+            # A unit larger than its split is taken while the split is empty.
+            if taken[name] < most and (not taken[name] or taken[name] + size <= most):
+                taken[name] += size
+                chosen[unit] = number
+                break
+    names = ("train", *wanted)
+    index.database.executemany(
+        "UPDATE images SET split = ? WHERE place = ?",
+        ((names[chosen[unit]], place) for place, unit in enumerate(units)),
+    )
+
+
+def _units(index: Index) -> Integers:
+    """Return for each image the first of those that share a patient or pixels with it."""
+    parent = np.arange(index.count())
+
+    def root(place: int) -> int:
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = int(parent[place])
+        return place
+
+    for key in ("patient", "digest"):
+        pairs = index.database.execute(
+            f"SELECT place, MIN(place) OVER (PARTITION BY {key}) FROM images"  # noqa: S608
+        )
+        for place, first in pairs:
+            if place != first:
+                one, other = sorted((root(place), root(first)))
+                parent[other] = one
+    return np.array([root(place) for place in range(len(parent))], np.int64)
+
+
+def _in_order(index: Index, units: Integers, config: SplitConfig) -> Iterator[tuple[int, int]]:
+    """Yield (unit, images in it) in the order of the hash of its smallest name."""
+    database = index.database
+    database.execute("CREATE TEMP TABLE units (place INTEGER PRIMARY KEY, unit INTEGER)")
+    database.executemany("INSERT INTO units VALUES (?, ?)", enumerate(units.tolist()))
+
+    def hashed(name: str) -> str:
+        return hashlib.sha256(f"{config.split_seed}:{name}".encode()).hexdigest()
+
+    database.create_function("seeded", 1, hashed, deterministic=True)
+    name = "patient" if config.split_rule == "group" else "id"
+    yield from database.execute(
+        "SELECT unit, COUNT(*) FROM units JOIN images USING (place) GROUP BY unit "
+        f"ORDER BY seeded(MIN({name})), MIN(images.place)"  # noqa: S608
+    )
+    database.execute("DROP TABLE units")
 
 
 def split_cases(
@@ -48,66 +147,28 @@ def split_cases(
     digests: Mapping[str, str],
     config: SplitConfig,
 ) -> dict[str, list[str]]:
-    """Assign every case to a split.
+    """Assign images to splits as `split_index` does.
 
     Args:
-        ids: Cases in natural order.
-        groups: Group of every case.
-        digests: Digest of the pixels of every case.
+        ids: Images in natural order.
+        groups: Group of every image.
+        digests: Digest of the pixels of every image.
         config: The rule.
 
     Returns:
-        Sorted ids of `train`, `validation` and `test`. `block` cuts by position alone and leaves
-        duplicates to the validate stage; the other rules keep groups and duplicates together.
+        Sorted ids of `train`, `validation` and `test`.
 
     Raises:
-        BadInput: If there are too few images (or groups) for three splits.
+        BadInput: As `split_index`.
     """
-    test, validation = (
-        _count(share, len(ids)) for share in (config.test_share, config.validation_share)
-    )
-    if config.split_rule == "block":
-        train = max(len(ids) - test - validation, 0)
-        parts = [
-            list(ids[:train]),
-            list(ids[train : len(ids) - test]),
-            list(ids[len(ids) - test :]),
-        ]
-    else:
-        parts = _split_units(ids, groups, digests, config, (validation, test))
-    if not all(parts):
-        raise BadInput(
-            f"{len(ids)} image(s) are too few for three splits ({len(parts[0])} train, "
-            f"{len(parts[1])} validation, {len(parts[2])} test). Expected at least one in each: "
-            "add images"
-            + ("." if len(ids) < 3 else ", groups, or change validation_share and test_share.")
-        )
-    names = ("train", "validation", "test")
-    return {name: sorted(part) for name, part in zip(names, parts, strict=True)}
-
-
-def _split_units(
-    ids: Sequence[str],
-    groups: Mapping[str, str],
-    digests: Mapping[str, str],
-    config: SplitConfig,
-    wanted: tuple[int, int],
-) -> list[list[str]]:
-    """Fill test, then validation, then train in the order of the hash; units stay whole."""
-    by_group = config.split_rule == "group"
-
-    def order(unit: list[str]) -> str:
-        return _hash_order((groups[c] for c in unit) if by_group else unit, config.split_seed)
-
-    train: list[str] = []
-    validation: list[str] = []
-    test: list[str] = []
-    for unit in sorted(_units(ids, groups, digests), key=order):
-        for part, size in ((test, wanted[1]), (validation, wanted[0])):
-            # A unit larger than its split is taken while the split is empty.
-            if len(part) < size and (not part or len(part) + len(unit) <= size):
-                part.extend(unit)
-                break
-        else:
-            train.extend(unit)
-    return [train, validation, test]
+    index = Index()
+    for place, name in enumerate(ids):
+        own = {"id": name, "group": groups[name], "digest": digests[name]}
+        index.add_looked(place, [own | {"shape": [0, 0], "bits": 8}], [])
+    index.arrange()
+    split_index(index, config)
+    found: dict[str, list[str]] = {name: [] for name in SPLITS}
+    for image in index.images():
+        found[image["split"]].append(image["id"])
+    index.close()
+    return found
