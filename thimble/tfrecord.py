@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from thimble.stage import BadInput
 
-__all__ = ["decode_example", "encode_example", "frame_record", "read_frames"]
+__all__ = ["decode_example", "encode_example", "frame_record", "read_frames", "unframe_record"]
 
 MASK_DELTA = 0xA282EAD8
 HEADER = struct.Struct("<QI")
@@ -102,6 +102,11 @@ def frame_record(data: bytes) -> bytes:
     length = struct.pack("<Q", len(data))
     header = HEADER.pack(len(data), _masked_checksum(length))
     return header + data + CHECKSUM.pack(_masked_checksum(data))
+
+
+def unframe_record(frame: bytes) -> bytes:
+    """Return the data of one record in a TFRecord file, unchecked."""
+    return frame[HEADER.size : -CHECKSUM.size]
 
 
 def read_frames(path: str | Path) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ def ingest(
     elastic_grid_pixels: float = 128.0, border_sigma: float = 5.0,
     phantom_images: int = 24, phantom_size: int = 256,
     shards: int = 4, runner: str = "DirectRunner", workers: int = 1,
-    max_rejected_share: float = 0.05, seed: int = 1,
+    max_rejected_share: float = 0.05, shards_at: str = "", seed: int = 1,
 ) -> None:
     """Read scans of any kind into split, deformed records of one form (Ronneberger, 2015)."""
     from components.ingest.ingest import IngestConfig, ingest_source

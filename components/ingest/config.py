@@ -142,12 +142,15 @@ class ExecutionConfig:
         workers: Processes of the DirectRunner, in [1, 256].
         max_rejected_share: Largest share of files that may be unusable, in [0, 1): they are
             listed in `rejected.jsonl`; more of them fail the stage.
+        shards_at: Where the record files go instead of into the artifact: `s3://bucket/prefix`, or
+            `file:///folder`; each is named by its SHA-256 and never changes.
     """
 
     shards: int = 4
     runner: str = "DirectRunner"
     workers: int = 1
     max_rejected_share: float = 0.05
+    shards_at: str = ""
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -1,8 +1,6 @@
 """Elastic deformation of scans, the augmentation that U-Net owes its few training images."""
 
 import hashlib
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +10,7 @@ from numpy.typing import NDArray
 
 from thimble.stage import BadInput
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Beam's optional packages are absent
-    import apache_beam as beam
-
-__all__ = ["ElasticCopies", "ElasticField", "Scan", "deform", "displacements"]
+__all__ = ["ElasticField", "Scan", "deform", "displacements"]
 
 Floats = NDArray[np.float64]
 # cv2.remap addresses pixels with 16 bits.
@@ -25,7 +19,7 @@ MAX_SIDE = 32766
 
 @dataclass(frozen=True)
 class Scan:
-    """One image on its way through the pipeline.
+    """One image that can be deformed.
 
     Attributes:
         id: Name of the case.
@@ -138,29 +132,3 @@ def deform(scan: Scan, copy: int, field: ElasticField) -> Scan:
         label=scan.label[nearest],
         instances=scan.instances[nearest],
     )
-
-
-class ElasticCopies(beam.PTransform):
-    """Emits every (split, shard, scan), and of training scans also the deformed copies.
-
-    Args:
-        copies: Deformed copies of each training scan.
-        field: How they are deformed.
-    """
-
-    def __init__(self, copies: int, field: ElasticField) -> None:
-        """Bind number and field."""
-        super().__init__()
-        self.copies = copies
-        self.field = field
-
-    def expand(self, scans: Any) -> Any:
-        """Apply to a collection of (split, shard, scan)."""
-        return scans | beam.FlatMap(self.multiply)
-
-    def multiply(self, element: tuple[str, str, Scan]) -> Iterator[tuple[str, str, Scan]]:
-        """Return the element, then its copies one at a time."""
-        split, shard, scan = element
-        yield element
-        for copy in range(1, self.copies + 1 if split == "train" else 1):
-            yield split, shard, deform(scan, copy, self.field)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from thimble.datasets.source import Case, Refusal
-from thimble.stage import BadInput
 
 __all__ = ["Index", "Spilled", "read_index"]
 
@@ -179,7 +178,9 @@ class Index:
             " % json_extract(?, '$.' || split)",
             (counts,),
         )
-        self.database.executescript("DROP TABLE dealt; CREATE INDEX by_shard ON images (split, shard);")
+        self.database.executescript(
+            "DROP TABLE dealt; CREATE INDEX by_shard ON images (split, shard);"
+        )
 
 
 def _hashed(text: str) -> bytes:
@@ -242,4 +243,3 @@ class IndexView:
             (number, split),
         )
         yield from (Spilled(*row) for row in rows)
-

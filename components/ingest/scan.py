@@ -9,15 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.ingest.config import IngestConfig
+from components.ingest.refusals import refuse_many
 from thimble.datasets import open_source
 from thimble.datasets.classes import ClassMap, describe_values, parse_classes
 from thimble.datasets.pixels import pixel_digest
 from thimble.datasets.source import ATTRIBUTES, Case, Reader, Refusal, Sample, SourceOptions
 from thimble.stage import BadInput
 
-__all__ = ["Finding", "open_classes", "open_reader", "refuse_bad", "scan_case"]
+__all__ = [
+    "Finding",
+    "Seen",
+    "look_at",
+    "open_classes",
+    "open_reader",
+    "refuse_bad",
+    "refuse_one_class",
+    "scan_case",
+]
 
-SHOWN = 5
 LABELS_LOOKED_AT = 16
 
 
@@ -55,14 +64,18 @@ def _name(case: Case, source: str) -> str:
     return os.path.relpath(path, source) if source and os.path.isabs(path) else path
 
 
-def scan_case(
+# What is known of an image, the image itself, and `(height, width)` its class indices.
+Seen = tuple[Finding, Sample, NDArray[np.uint8]]
+
+
+def look_at(
     reader: Reader,
     classes: ClassMap,
     case: Case,
     source: str,
     seen: NDArray[np.bool_] | None = None,
-) -> Iterator[Finding | Refusal]:
-    """Read a case and describe each of its images, and each file that cannot be used.
+) -> Iterator[Seen | Refusal]:
+    """Read a case: each of its images, and each file that cannot be used.
 
     Args:
         reader: Of the kind of data.
@@ -85,9 +98,23 @@ def scan_case(
                 yield Refusal(file + sample.id.removeprefix(case.id), str(error))
     except BadInput as error:
         yield Refusal(file, str(error))
+    except (FileNotFoundError, PermissionError) as error:
+        yield Refusal(file, f"cannot be opened any more ({error.strerror}). Copy the file again.")
 
 
-def _describe(sample: Sample, classes: ClassMap, case: Case) -> Finding:
+def scan_case(
+    reader: Reader,
+    classes: ClassMap,
+    case: Case,
+    source: str,
+    seen: NDArray[np.bool_] | None = None,
+) -> Iterator[Finding | Refusal]:
+    """Do as `look_at`, and yield no pixels."""
+    for found in look_at(reader, classes, case, source, seen):
+        yield found if isinstance(found, Refusal) else found[0]
+
+
+def _describe(sample: Sample, classes: ClassMap, case: Case) -> Seen:
     """Describe an image.
 
     Raises:
@@ -111,7 +138,7 @@ def _describe(sample: Sample, classes: ClassMap, case: Case) -> Finding:
     if foreign:
         raise ValueError(f"attributes that may not leave the source: {', '.join(foreign)}")
     indices = classes.index(sample.label, case.label)
-    return {
+    finding: Finding = {
         "id": sample.id,
         "case": case.id,
         "group": case.group,
@@ -123,6 +150,7 @@ def _describe(sample: Sample, classes: ClassMap, case: Case) -> Finding:
         "spacing": list(sample.spacing) if sample.spacing else None,
         "attributes": dict(sample.attributes),
     }
+    return finding, sample, indices
 
 
 def open_reader(config: IngestConfig) -> Reader:
@@ -187,19 +215,26 @@ def refuse_bad(
     Raises:
         BadInput: With the first few reasons and their number.
     """
-    total = len(findings) + len(refused)
-    if len(refused) > config.execution.max_rejected_share * total or not findings:
-        reasons = list(dict.fromkeys(refusal.reason for refusal in refused))
-        more = f" (and {len(reasons) - SHOWN} more)" if len(reasons) > SHOWN else ""
-        start = f"{len(refused)} of {total} files or images cannot be used, more than "
-        start += f"max_rejected_share={config.execution.max_rejected_share} allows: "
-        raise BadInput(start + " | ".join(reasons[:SHOWN]) + more)
-    if config.source.labels == "none":
-        return
-    pixels = np.sum([finding["pixels"] for finding in findings], axis=0)
+    refuse_many(len(findings), refused, config.execution.max_rejected_share)
+    if config.source.labels != "none":
+        pixels = np.sum([finding["pixels"] for finding in findings], axis=0)
+        refuse_one_class(pixels.tolist(), names, len(findings))
+
+
+def refuse_one_class(pixels: Sequence[int], names: Sequence[str], images: int) -> None:
+    """Raise if all labels are of one class.
+
+    Args:
+        pixels: Of each class, in all images.
+        names: Of the classes.
+        images: How many there are.
+
+    Raises:
+        BadInput: If so.
+    """
     present = [name for name, count in zip(names, pixels, strict=True) if count]
     if len(present) < 2:
         raise BadInput(
-            f"All {len(findings)} labels hold one class only: {', '.join(present)}. Expected at "
+            f"All {images} labels hold one class only: {', '.join(present)}. Expected at "
             f"least two of {', '.join(names)}: check the labels and the parameter classes."
         )

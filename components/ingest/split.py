@@ -134,9 +134,9 @@ def _in_order(index: Index, units: Integers, config: SplitConfig) -> Iterator[tu
 
     database.create_function("seeded", 1, hashed, deterministic=True)
     name = "patient" if config.split_rule == "group" else "id"
+    order = f"seeded(MIN({name})), MIN(images.place)"
     yield from database.execute(
-        "SELECT unit, COUNT(*) FROM units JOIN images USING (place) GROUP BY unit "
-        f"ORDER BY seeded(MIN({name})), MIN(images.place)"  # noqa: S608
+        f"SELECT unit, COUNT(*) FROM units JOIN images USING (place) GROUP BY unit ORDER BY {order}"  # noqa: S608
     )
     database.execute("DROP TABLE units")
 

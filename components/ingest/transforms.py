@@ -1,53 +1,41 @@
-"""The two Beam pipelines of ingest: look at every case, then write the records.
+"""The two Beam pipelines of ingest: read every case once, then put the records into shards.
 
-Pixels never cross a shuffle, where runners hold them in memory or on disk: workers spill encoded
-records into part files, and only (id, copy, place) travels to the worker that writes a shard.
+Nothing but numbers of cases and of shards crosses a runner, which would hold it in memory: workers
+append encoded records to part files and what they found to lists beside them, and read the index
+that is made of those. A worker's try at a bundle counts when it renames its list; of two lists that
+tell of the same case the index takes one.
 """
 
-import errno
+import contextlib
 import json
-import logging
 import os
-import re
-import shlex
 import uuid
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from components.ingest.border import border_map, find_instances
-from components.ingest.elastic import ElasticCopies, ElasticField, Scan
-from components.ingest.scan import Finding, scan_case
+from components.ingest.elastic import ElasticField, Scan, deform
+from components.ingest.index import Index, IndexView, Spilled, read_index
+from components.ingest.parts import Delivered, Parts, deliver
+from components.ingest.runner import COUNTERS, Execution, Metrics, beam, run_pipeline
+from components.ingest.scan import Seen, look_at
 from thimble.datasets.classes import ClassMap
-from thimble.datasets.source import Case, Reader, Refusal, Sample
+from thimble.datasets.source import Case, Reader, Refusal
 from thimble.preprocessing import to_channels
-from thimble.records import Record, encode_record
-from thimble.stage import BadInput
-from thimble.tfrecord import frame_record
+from thimble.records import Record, decode_record, encode_record
+from thimble.tfrecord import frame_record, unframe_record
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Beam's optional packages are absent
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-    from apache_beam.runners import create_runner
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+__all__ = ["Canon", "Shard", "find_out", "write_shards"]
 
-__all__ = ["Canon", "Place", "Sums", "Work", "find_out", "write_records"]
-
-# Name of the runner with its options, and worker processes of the DirectRunner.
-Execution = tuple[str, int]
-# A case, and split and shard of each of its images that is used.
-Work = tuple[Case, dict[str, tuple[str, str]]]
-# Id, copy, part file, offset and length of an encoded record.
-Place = tuple[str, int, str, int, int]
-# Pixels, sum of each channel, sum of squares of each channel, pixels of each class.
-Sums = tuple[int, ...]
+MOST_CASES_AT_A_TIME = 32
+# Sums of this many squares of 16 bits are whole numbers to float64.
+EXACT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,256 +44,252 @@ class Canon:
 
     Attributes:
         channels: 1 or 3.
-        bits: 8 or 16; in a mixed set 8-bit images are scaled by 257 to 16.
         border_sigma: Of the border map in pixels; 0 for none.
+        instances: What counts as an object, as `thimble.datasets.source.Reader` says.
         elastic_copies: Of each training image.
         elastic: How they are deformed.
+        bits: 8 or 16; in a mixed set 8-bit images are scaled by 257 to 16.
     """
 
     channels: int
-    bits: int
     border_sigma: float
+    instances: str
     elastic_copies: int
     elastic: ElasticField
+    bits: int = 8
+
+    @property
+    def keeps_raw(self) -> bool:
+        """Whether copies need the raw label: where objects are told apart by its values."""
+        return bool(self.elastic_copies and self.border_sigma and self.instances == "values")
 
 
-def _run(build: Callable[[Any], object], runner: str, workers: int) -> None:
-    """Build and run a pipeline, and give the user's errors their own words back.
+@dataclass(frozen=True)
+class Shard:
+    """A file of records.
 
-    Args:
-        build: Adds the transforms to a pipeline.
-        runner: Name of a Beam runner, then its options, if any.
-        workers: Worker processes of the DirectRunner.
+    Attributes:
+        split: train, validation or test.
+        number: Of the file in its split.
+        name: Of the file.
     """
-    name, *options = shlex.split(runner)
-    direct = name == "DirectRunner"
-    if direct:
-        mode = "multi_processing" if workers > 1 else "in_memory"
-        options += [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"]
-    cv2.setNumThreads(1)  # the workers are the parallelism
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Beam's own choice for "DirectRunner" tries first to download another runner.
-            chosen = FnApiRunner() if direct else _find_runner(name)
-            with beam.Pipeline(runner=chosen, options=PipelineOptions(options)) as pipeline:
-                build(pipeline)
-    except Exception as error:
-        _restore(f"{type(error).__name__}: {error}")
-        raise
+
+    split: str
+    number: int
+    name: str
 
 
-def _find_runner(name: str) -> Any:
-    """Return Beam's runner of this name."""
-    try:
-        return create_runner(name)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise BadInput(f"runner={name!r} is no Beam runner that is installed: {error}") from None
+def _count(name: str) -> Any:
+    """Return a counter that runners add up and show."""
+    return Metrics.counter(COUNTERS, name)
 
 
-def _restore(text: str) -> None:
-    """Raise what a worker raised; Beam hands on only the text of a traceback."""
-    found = re.search(r"BadInput: (.*?)(?: \[while running|\n|$)", text)
-    if found:
-        raise BadInput(found[1]) from None
-    found = re.search(r"\[Errno (\d+)\] [^:\n]*(?:: '([^'\n]*)')?", text)
-    if found and int(found[1]) in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
-        number = int(found[1])
-        raise OSError(number, os.strerror(number), found[2]) from None
+def _sums(image: NDArray[Any]) -> list[int]:
+    """Return the sum of each channel, then the sum of squares of each, exactly."""
+    planes = [np.ascontiguousarray(image[..., k]).ravel() for k in range(image.shape[2])]
+    sums = [int(plane.sum(dtype=np.uint64)) for plane in planes]
+    for plane in planes:
+        pieces = (plane[k : k + EXACT].astype(np.float64) for k in range(0, plane.size, EXACT))
+        sums.append(sum(int(piece @ piece) for piece in pieces))
+    return sums
 
 
 class _Look(beam.DoFn):
-    """Emits what a case holds as JSON; what is bad too, so that all of it is reported."""
+    """Reads cases, spills their records and lists what they hold, and what cannot be used."""
 
-    def __init__(self, reader: Reader, classes: ClassMap, source: str) -> None:
-        """Bind reader, classes and the folder of the data."""
-        self.reader, self.classes, self.source = reader, classes, source
+    def __init__(
+        self, reader: Reader, classes: ClassMap, canon: Canon, source: str, index: str
+    ) -> None:
+        """Bind reader, classes, form, folder of the data and index; parts go beside the index."""
+        self.reader, self.classes, self.canon = reader, classes, canon
+        self.source, self.index = source, index
+        self.folder = os.path.dirname(index)
+        self.part = self.list = ""
+        self.cases, self.images = _count("cases"), _count("images")
+        self.refused, self.bytes = _count("refused"), _count("bytes")
 
-    def process(self, case: Case) -> Iterator[str]:
-        """Look at one case."""
-        for found in scan_case(self.reader, self.classes, case, self.source):
-            yield json.dumps(asdict(found) if isinstance(found, Refusal) else found)
+    def setup(self) -> None:
+        """Name a part that no other worker writes to."""
+        cv2.setNumThreads(1)  # the workers are the parallelism
+        self.part = f"{uuid.uuid4().hex}.part"
+
+    def start_bundle(self) -> None:
+        """Name a list that no other try writes to."""
+        self.list = os.path.join(self.folder, f"{uuid.uuid4().hex}.trying")
+
+    def process(self, element: tuple[int, int]) -> None:
+        """Read the cases from one place to before another."""
+        with read_index(self.index) as view:
+            for place, case in view.cases(*element):
+                self._look(place, case)
+
+    def finish_bundle(self) -> None:
+        """Make the list count."""
+        if os.path.exists(self.list):
+            os.replace(self.list, self.list.removesuffix("trying") + "jsonl")
+
+    def _look(self, place: int, case: Case) -> None:
+        """Read one case."""
+        images, refusals = [], []
+        for found in look_at(self.reader, self.classes, case, self.source):
+            if isinstance(found, Refusal):
+                refusals.append(asdict(found))
+            else:
+                images.append(self._spill(case, found))
+        line = json.dumps({"place": place, "images": images, "refusals": refusals})
+        # Opened each time: after an error elsewhere Beam calls nothing that could close it.
+        with open(self.list, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        self.cases.inc()
+        self.images.inc(len(images))
+        self.refused.inc(len(refusals))
+
+    def _spill(self, case: Case, seen: Seen) -> dict[str, Any]:
+        """Append the record of an image to the part, and return what is known of it."""
+        finding, sample, label = seen
+        image, border = to_channels(sample.image, self.canon.channels), None
+        if self.canon.border_sigma:
+            instances = find_instances(sample.label, label, self.canon.instances)
+            border = border_map(instances, self.canon.border_sigma)
+        data = frame_record(encode_record(Record(sample.id, case.group, 0, image, label, border)))
+        raw = sample.label.astype("<u2").tobytes() if self.canon.keeps_raw else b""
+        with open(os.path.join(self.folder, self.part), "ab") as file:
+            start = file.tell()
+            file.write(data)
+            file.write(raw)
+        self.bytes.inc(len(data))
+        spilled = [self.part, start, len(data), len(raw)]
+        return {**finding, "sums": _sums(image), "spilled": spilled}
 
 
 def find_out(
-    cases: Sequence[Case],
-    reader: Reader,
-    classes: ClassMap,
-    folders: tuple[str, Path],
-    execution: Execution,
-) -> Iterator[Finding | Refusal]:
-    """Look at every case.
-
-    Args:
-        cases: What to look at.
-        reader: Of the kind of data.
-        classes: Raw values of the classes.
-        folders: Of the data, and for temporary files that the workers see.
-        execution: Runner and number of workers.
-
-    Yields:
-        One finding an image, and what cannot be used, in no order.
-    """
-    source, folder = folders
-    prefix = folder / f"findings-{uuid.uuid4().hex}"
-
-    def build(pipeline: Any) -> None:
-        (
-            pipeline
-            | "Cases" >> beam.Create(cases)
-            | "Look" >> beam.ParDo(_Look(reader, classes, source))
-            | "Write" >> beam.io.WriteToText(str(prefix), file_name_suffix=".jsonl")
-        )
-
-    _run(build, *execution)
-    for path in sorted(folder.glob(f"{prefix.name}*.jsonl")):
-        with open(path, encoding="utf-8") as lines:
-            for found in map(json.loads, lines):
-                yield Refusal(**found) if "reason" in found else found
-        path.unlink()
-
-
-class _ReadScan(beam.DoFn):
-    """Reads a case and emits (split, shard, scan) and the sums of pixels of each image."""
-
-    def __init__(self, reader: Reader, classes: ClassMap, canon: Canon) -> None:
-        """Bind reader, classes and form."""
-        self.reader, self.classes, self.canon = reader, classes, canon
-
-    def process(self, element: Work) -> Iterator[Any]:
-        """Read one case."""
-        case, places = element
-        for sample in self.reader.read(case):
-            if not isinstance(sample, Refusal) and sample.id in places:
-                yield from self._emit(case, sample, *places[sample.id])
-
-    def _emit(self, case: Case, sample: Sample, split: str, shard: str) -> Iterator[Any]:
-        """Emit one image."""
-        image = to_channels(sample.image, self.canon.channels)
-        if self.canon.bits == 16 and image.dtype == np.uint8:
-            image = image.astype(np.uint16) * np.uint16(257)
-        label = self.classes.index(sample.label, case.label)
-        instances = find_instances(sample.label, label, self.reader.instances)
-        yield split, shard, Scan(sample.id, case.group, 0, image, label, instances)
-        # Integers: their sum does not depend on the order of the workers.
-        wide = image.reshape(-1, image.shape[2]).astype(np.uint64)
-        sums = [image.shape[0] * image.shape[1], *wide.sum(0).tolist()]
-        sums += (wide * wide).sum(0).tolist()
-        sums += np.bincount(label.ravel(), minlength=len(self.classes.names)).tolist()
-        yield beam.pvalue.TaggedOutput("sums", (split, tuple(sums)))
-
-
-def _add_sums(sums: Iterable[Sums]) -> Sums:
-    """Add sums column by column."""
-    return tuple(map(sum, zip(*sums, strict=True)))
-
-
-class _Spill(beam.DoFn):
-    """Appends encoded records to a part file and emits (shard, place)."""
-
-    def __init__(self, folder: str, border_sigma: float) -> None:
-        """Bind the folder of the parts."""
-        self.folder, self.border_sigma = folder, border_sigma
-        self.part = ""
-
-    def start_bundle(self) -> None:
-        """Name a part that no other bundle, and no other try of this one, writes to."""
-        self.part = f"{uuid.uuid4().hex}.part"
-
-    def process(self, element: tuple[str, str, Scan]) -> Iterator[tuple[str, Place]]:
-        """Write one record."""
-        _, shard, scan = element
-        border = border_map(scan.instances, self.border_sigma) if self.border_sigma else None
-        record = Record(scan.id, scan.group, scan.copy, scan.image, scan.label, border)
-        data = frame_record(encode_record(record))
-        # Opened for each record: after an error elsewhere Beam calls nothing that could close it.
-        with open(os.path.join(self.folder, self.part), "ab") as file:
-            offset = file.tell()
-            file.write(data)
-        yield shard, (scan.id, scan.copy, self.part, offset, len(data))
-
-
-class _WriteShard(beam.DoFn):
-    """Copies the records of a shard from the parts, sorted by id and copy."""
-
-    def __init__(self, folder: str, scratch: str) -> None:
-        """Bind the folders of the artifact and of the parts."""
-        self.folder, self.scratch = folder, scratch
-
-    def process(self, element: tuple[str, Iterable[Place]]) -> Iterator[str]:
-        """Write one shard under a temporary name and rename it."""
-        shard, places = element
-        partial = os.path.join(self.folder, f".{shard}.{uuid.uuid4().hex}")
-        parts: dict[str, BinaryIO] = {}
-        try:
-            with open(partial, "wb") as file:
-                for _, _, name, offset, length in sorted(places):
-                    if name not in parts:
-                        parts[name] = open(os.path.join(self.scratch, name), "rb")
-                    parts[name].seek(offset)
-                    file.write(parts[name].read(length))
-        finally:
-            for part in parts.values():
-                part.close()
-        os.replace(partial, os.path.join(self.folder, shard))
-        yield shard
-
-
-def write_records(
-    work: Sequence[Work],
+    index: Index,
     reader: Reader,
     classes: ClassMap,
     canon: Canon,
-    folders: tuple[Path, Path],
+    source: str,
     execution: Execution,
-) -> dict[str, Sums]:
-    """Read, deform and write every case.
+) -> dict[str, int]:
+    """Read every case of an index once.
 
     Args:
-        work: Cases, and where their images go: split, and file name of the shard.
+        index: Holds the cases; takes what they hold. Parts with the records are left beside it.
         reader: Of the kind of data.
         classes: Raw values of the classes.
-        canon: Form of the records.
-        folders: Of the artifact, and of temporary files; the workers see both.
+        canon: Form of the records; its `bits` do not matter yet.
+        source: Folder of the data.
         execution: Runner and number of workers.
 
     Returns:
-        Of the originals of each split: pixels, sum of each channel, sum of squares of each
-        channel, pixels of each class.
+        What the workers counted: cases, images, refused, bytes.
 
     Raises:
-        BadInput: If a case cannot be read or deformed.
+        BadInput: If two images have one name.
     """
-    artifact, scratch = folders
-    totals = scratch / f"sums-{uuid.uuid4().hex}.jsonl"
+    cases = index.count("cases")
+    step = min(MOST_CASES_AT_A_TIME, max(1, cases // 64))
+    work = [(first, min(first + step, cases)) for first in range(0, cases, step)]
 
     def build(pipeline: Any) -> None:
-        reading = beam.ParDo(_ReadScan(reader, classes, canon)).with_outputs("sums", main="scans")
-        read = pipeline | "Cases" >> beam.Create(work) | "Read" >> reading
-        _write_sums(read["sums"], str(totals))
-        _write_scans(read["scans"], canon, str(artifact), str(scratch))
+        look = _Look(reader, classes, canon, source, index.path)
+        pipeline | "Cases" >> beam.Create(work) | "Look" >> beam.ParDo(look)
 
-    _run(build, *execution)
-    with open(totals, encoding="utf-8") as lines:
-        return {split: tuple(sums) for split, sums in map(json.loads, lines)}
-
-
-def _write_sums(sums: Any, path: str) -> None:
-    """Add (split, sums) up by split into a file of JSON lines."""
-    (
-        sums
-        | "Add" >> beam.CombinePerKey(_add_sums)
-        | "Encode sums" >> beam.Map(json.dumps)
-        | "Write sums" >> beam.io.WriteToText(path, shard_name_template="")
-    )
+    counted = run_pipeline(build, execution)
+    index.load(Path(index.path).parent.glob("*.jsonl"))
+    index.arrange()
+    return counted
 
 
-def _write_scans(scans: Any, canon: Canon, artifact: str, scratch: str) -> None:
-    """Deform (split, shard, scan), and write shards by way of part files."""
-    (
-        scans
-        | "Deform" >> ElasticCopies(canon.elastic_copies, canon.elastic)
-        | "Spill" >> beam.ParDo(_Spill(scratch, canon.border_sigma))
-        | "By shard" >> beam.GroupByKey()
-        | "Write shard" >> beam.ParDo(_WriteShard(artifact, scratch))
-    )
+class _WriteShard(beam.DoFn):
+    """Copies the records of a shard from the parts, sorted by id, each with its deformed copies."""
+
+    def __init__(self, canon: Canon, index: str, target: str) -> None:
+        """Bind form, index with the parts beside it, and where shards go."""
+        self.canon, self.index, self.target = canon, index, target
+        self.records, self.written = _count("records"), _count("written")
+
+    def setup(self) -> None:
+        """Leave the parallelism to the workers."""
+        cv2.setNumThreads(1)
+
+    def process(self, shard: Shard) -> None:
+        """Write one shard, which appears when it is whole."""
+        scratch = os.path.dirname(self.index)
+        # Beside its place, where renaming moves no bytes.
+        folder = scratch if "://" in self.target else self.target
+        partial = os.path.join(folder, f".{shard.name}.{uuid.uuid4().hex}")
+        try:
+            with (
+                read_index(self.index) as view,
+                Parts(scratch) as parts,
+                open(partial, "wb") as file,
+            ):
+                for data in self._records(view, shard, parts):
+                    file.write(data)
+                    self.records.inc()
+                    self.written.inc(len(data))
+            deliver(partial, shard.name, self.target, scratch)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(partial)
+
+    def _records(self, view: IndexView, shard: Shard, parts: Parts) -> Iterator[bytes]:
+        """Yield the bytes of a shard."""
+        copies = self.canon.elastic_copies if shard.split == "train" else 0
+        for spilled in view.shard(shard.split, shard.number):
+            data = parts.read(spilled)
+            if spilled.bits < self.canon.bits or copies:
+                yield from self._changed(spilled, data, copies)
+            else:
+                yield data
+
+    def _changed(self, spilled: Spilled, data: bytes, copies: int) -> Iterator[bytes]:
+        """Yield a record in its final depth, then its deformed copies."""
+        record = decode_record(unframe_record(data[: spilled.size]))
+        image = record.image
+        if spilled.bits < self.canon.bits:
+            image = image.astype(np.uint16) * np.uint16(257)
+        instances = np.zeros(record.label.shape, np.int32)
+        if copies and self.canon.border_sigma:
+            raw = np.frombuffer(data[spilled.size :], "<u2").reshape(-1, record.label.shape[1])
+            label = raw if self.canon.keeps_raw else record.label
+            instances = find_instances(label, record.label, self.canon.instances)
+        original = Scan(record.id, record.group, 0, image, record.label, instances)
+        yield self._encode(original, record.border)
+        for copy in range(1, copies + 1):
+            scan = deform(original, copy, self.canon.elastic)
+            sigma = self.canon.border_sigma
+            yield self._encode(scan, border_map(scan.instances, sigma) if sigma else None)
+
+    def _encode(self, scan: Scan, border: NDArray[np.uint8] | None) -> bytes:
+        """Return the bytes of a record."""
+        record = Record(scan.id, scan.group, scan.copy, scan.image, scan.label, border)
+        return frame_record(encode_record(record))
+
+
+def write_shards(
+    index: Index, shards: list[Shard], canon: Canon, target: str, execution: Execution
+) -> tuple[dict[str, Delivered], dict[str, int]]:
+    """Write every shard.
+
+    Args:
+        index: Its images are dealt to shards; the parts are beside it.
+        shards: What to write.
+        canon: Form of the records.
+        target: A folder that the workers see, or a place in an object store.
+        execution: Runner and number of workers.
+
+    Returns:
+        Where each shard is, by name; what the workers counted: records, written (bytes).
+
+    Raises:
+        BadInput: If an image cannot be deformed, or the store does not allow it.
+    """
+
+    def build(pipeline: Any) -> None:
+        write = _WriteShard(canon, index.path, target)
+        pipeline | "Shards" >> beam.Create(shards) | "Write" >> beam.ParDo(write)
+
+    counted = run_pipeline(build, execution)
+    scratch = Path(index.path).parent
+    return {shard.name: Delivered.load(scratch, shard.name) for shard in shards}, counted

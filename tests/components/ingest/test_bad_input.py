@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.ingest import ingest as ingest_module
 from components.ingest import transforms
-from components.ingest.transforms import _restore
+from components.ingest.runner import _restore
 from thimble.records import Dataset
 from thimble.stage import BadInput
 
@@ -84,7 +85,10 @@ def test_bad_scans(
 def test_all_bad_scans_are_counted(ingest: Ingest, scans: Path) -> None:
     for path in scans.glob("images/scan [0-7].png"):
         path.write_bytes(b"")
-    with pytest.raises(BadInput, match=r"8 of 10 files or images cannot be used, .*\(and 3 more\)"):
+    with pytest.raises(
+        BadInput,
+        match=r"8 of 10 files .* is empty \(0 bytes\).*\(8 of this kind\) All are listed in the log",
+    ):
         ingest(kind="paired", source=str(scans), classes=LABELS)
 
 
@@ -93,21 +97,34 @@ def test_classes_must_be_named(ingest: Ingest, scans: Path) -> None:
         ingest(kind="paired", source=str(scans))
 
 
-def test_error_while_writing_keeps_its_words(
+def test_a_file_that_vanishes_is_one_refusal(
+    ingest: Ingest, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file is read once, so that what is listed and then gone is known before the splits."""
+    look = ingest_module.find_out
+
+    def lose_then_look(*arguments: Any) -> Any:
+        (scans / "images" / "scan 3.png").unlink()
+        return look(*arguments)
+
+    monkeypatch.setattr(ingest_module, "find_out", lose_then_look)
+    dataset = ingest(
+        kind="paired", source=str(scans), classes=LABELS, elastic_copies=0, max_rejected_share=0.1
+    )
+    (refusal,) = (dataset.folder / "rejected.jsonl").read_text("utf-8").splitlines()
+    assert "scan 3.png" in refusal and "No such file" in refusal
+    assert len(list(dataset.entries())) == 9
+
+
+def test_an_image_that_cannot_be_deformed_keeps_its_words(
     ingest: Ingest, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that changes after the first look: Beam wraps the error, but not for the user."""
-    look = transforms.find_out
-
-    def look_then_lose(*arguments: Any) -> Any:
-        yield from look(*arguments)
-        _empty(scans)
-
-    monkeypatch.setattr("components.ingest.ingest.find_out", look_then_lose)
+    """An error in the second pass: Beam wraps it, but not for the user."""
+    monkeypatch.setattr("components.ingest.elastic.MAX_SIDE", 20)
     with pytest.raises(BadInput) as caught:
         ingest(kind="paired", source=str(scans), classes=LABELS)
-    assert str(caught.value).endswith("is empty (0 bytes). Copy the file again or remove it.")
-    assert [path.name for path in tmp_path.iterdir()] == [scans.name]
+    assert str(caught.value).endswith("cut the scan into parts, or set elastic_copies=0.")
+    assert [path.name for path in tmp_path.iterdir()] == [scans.name], "nothing half-written"
 
 
 def test_full_disk(
