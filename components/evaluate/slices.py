@@ -230,11 +230,6 @@ def recall_by_size(
     rows = []
     for place, (name, bounds) in enumerate(zip(bins.names, bins.ranges(), strict=True)):
         holding = [image for image in images if image.lesions[place]]
-        found = {
-            variant: _compare_recall(holding, place, scores, baseline, config)
-            for variant, scores in variants.items()
-            if holding
-        }
         rows.append(
             {
                 "value": name,
@@ -242,37 +237,44 @@ def recall_by_size(
                 "lesions": sum(image.lesions[place] for image in holding),
                 "images": len(holding),
                 "groups": len({image.group for image in holding}),
-                "variants": found,
+                "variants": _recalls(holding, place, variants, baseline, config),
             }
         )
     return {"least_overlap": LEAST_OVERLAP, "unit": bins.unit, "origin": bins.origin, "sizes": rows}
 
 
-def _compare_recall(
+def _recalls(
     images: Sequence[Scanned],
     place: int,
-    scores: Scores,
+    variants: Mapping[str, Scores],
     baseline: Scores | None,
     config: CompareConfig,
 ) -> dict[str, Any]:
-    """The recall of one variant on lesions of one size."""
-    compared = scores if baseline is None else baseline
+    """The recall of each variant on lesions of one size; none if there is no such lesion."""
+    if not images:
+        return {}
+    compared = [*variants.values(), *([baseline] if baseline is not None else [])]
     rows = [
-        [scores[i.id].found[place], compared[i.id].found[place], i.lesions[place]] for i in images
+        [*(scores[image.id].found[place] for scores in compared), image.lesions[place]]
+        for image in images
     ]
     sums = cluster_sums(np.array(rows, np.float64), [image.group for image in images])
-    share = proportion(sums[:, 0].tolist(), sums[:, 2].tolist())
-    difference = None
-    if baseline is not None:
+    whole, drawn = sums.sum(axis=0), np.empty((0, sums.shape[1]))
+    if baseline is not None and len(sums) > 1:
         drawn = resample_totals(sums, config.seed, config.bootstrap_resamples)
-        drawn = drawn if len(sums) > 1 else drawn[:0]
-        whole = sums.sum(axis=0)
-        gaps = (drawn[:, 0] - drawn[:, 1]) / drawn[:, 2]
-        difference = _compared("recall", float((whole[0] - whole[1]) / whole[2]), gaps)
-    return {
-        "found": int(sums[:, 0].sum()),
-        "recall": share.value,
-        "low": share.low,
-        "high": share.high,
-        "difference": difference,
-    }
+    found = {}
+    for column, name in enumerate(variants):
+        share = proportion(sums[:, column].tolist(), sums[:, -1].tolist())
+        difference = None
+        if baseline is not None:
+            gap = float((whole[column] - whole[-2]) / whole[-1])
+            gaps = (drawn[:, column] - drawn[:, -2]) / drawn[:, -1]
+            difference = _compared("recall", gap, gaps)
+        found[name] = {
+            "found": int(whole[column]),
+            "recall": share.value,
+            "low": share.low,
+            "high": share.high,
+            "difference": difference,
+        }
+    return found
