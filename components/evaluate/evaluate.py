@@ -106,7 +106,7 @@ def evaluate_variants(
         BadInput: A package is corrupt or does not fit the dataset, the split has no image, or the
             baseline was scored on other images.
     """
-    folder, dataset = Path(converted_path), load_dataset(dataset_path)
+    folder, dataset = Path(converted_path), _open_dataset(dataset_path, config.split)
     rows = {row["variant"]: row for row in read_variants(folder)}
     networks = _open_networks(folder, rows, dataset, config.threads)
     baseline = read_baseline(baseline_path) if baseline_path else None
@@ -204,6 +204,20 @@ def _pixel_area(entry: Entry, unit: str) -> float:
     return float(np.prod(entry.spacing)) if unit == "mm2" and entry.spacing else 1.0
 
 
+def _open_dataset(path: str | Path, split: str) -> Dataset:
+    """Open the data set; refuse one on which nothing can be scored."""
+    dataset = load_dataset(path)
+    if not dataset.spec["labelled"]:
+        raise BadInput(
+            f"{path} has no labels. Expected some to score by: ingest it with labels=required."
+        )
+    if not dataset.spec["counts"].get(split, {}).get("images"):
+        raise BadInput(
+            f"{path} has no image in the split {split!r}. Ingest it with a larger {split} share."
+        )
+    return dataset
+
+
 def _open_networks(
     folder: Path, rows: Mapping[str, Mapping[str, Any]], dataset: Dataset, threads: int
 ) -> dict[str, Predictor]:
@@ -231,11 +245,6 @@ def _score(
     pooled = {name: np.zeros((classes, 3), np.int64) for name in networks}
     images = []
     total = int(dataset.spec["counts"].get(config.split, {}).get("images", 0))
-    if not total:
-        raise BadInput(
-            f"{dataset.folder} has no image in the split {config.split!r}. "
-            f"Ingest it with a larger {config.split} share."
-        )
     entries = _entries(dataset, config.split)
     for step, record in enumerate(read_records(dataset, config.split), start=1):
         entry = entries[record.id]

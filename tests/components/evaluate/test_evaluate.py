@@ -208,6 +208,7 @@ def test_network_that_finds_the_cell_scores_well(
     ("change", "words"),
     [
         (lambda spec: spec["counts"]["test"].update(images=0), "no image in the split 'test'"),
+        (lambda spec: spec.update(labelled=False), "has no labels. Expected some"),
         (lambda spec: spec["classes"][1].update(name="liver"), "the dataset has .*liver"),
     ],
 )
