@@ -34,8 +34,6 @@ from thimble.tfrecord import frame_record, unframe_record
 __all__ = ["Canon", "Shard", "find_out", "write_shards"]
 
 MOST_CASES_AT_A_TIME = 32
-# Sums of this many squares of 16 bits are whole numbers to float64.
-EXACT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -86,12 +84,10 @@ def _count(name: str) -> Any:
 
 def _sums(image: NDArray[Any]) -> list[int]:
     """Return the sum of each channel, then the sum of squares of each, exactly."""
-    planes = [np.ascontiguousarray(image[..., k]).ravel() for k in range(image.shape[2])]
-    sums = [int(plane.sum(dtype=np.uint64)) for plane in planes]
-    for plane in planes:
-        pieces = (plane[k : k + EXACT].astype(np.float64) for k in range(0, plane.size, EXACT))
-        sums.append(sum(int(piece @ piece) for piece in pieces))
-    return sums
+    planes = [image[..., channel] for channel in range(image.shape[2])]
+    # No product of matrices, which would wake up the threads of BLAS.
+    squares = [np.square(plane, dtype=np.uint32).sum(dtype=np.uint64) for plane in planes]
+    return [int(plane.sum(dtype=np.uint64)) for plane in planes] + [int(s) for s in squares]
 
 
 class _Look(beam.DoFn):
@@ -241,7 +237,7 @@ class _WriteShard(beam.DoFn):
             if spilled.bits < self.canon.bits or copies:
                 yield from self._changed(spilled, data, copies)
             else:
-                yield data
+                yield data[: spilled.size]
 
     def _changed(self, spilled: Spilled, data: bytes, copies: int) -> Iterator[bytes]:
         """Yield a record in its final depth, then its deformed copies."""
