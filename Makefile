@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-services check format bench bench-codec bench-lenet bench-quality fuzz golden reference lock images audit dashboards services compile submit images-lock registry-login builder push-image scan sign gitlab-schedule clean
+.PHONY: help setup demo test test-services test-flink flink check format bench bench-codec bench-lenet bench-quality fuzz golden reference lock images audit dashboards services compile submit images-lock registry-login builder push-image scan sign gitlab-schedule clean
 export PYTHON
 
 BIN := .venv/bin
@@ -23,6 +23,12 @@ test: setup  ## Run the tests (ARGS= passes arguments to pytest)
 test-services: setup  ## Test against MinIO, Prometheus and Docker, which it installs and starts (ARGS=)
 	@for script in tests/services/install/*.sh; do bash "$$script"; done
 	@THIMBLE_SERVICES=1 $(BIN)/python -m pytest tests/services $(ARGS)
+
+test-flink: setup  ## Compare ingest on a Flink cluster, which it installs and starts, with this machine alone
+	@THIMBLE_SERVICES=1 $(BIN)/python -m pytest tests/services/test_flink.py $(ARGS)
+
+flink:  ## Start a Flink cluster with Beam's job server on this machine (docs/how-to/ingest-at-scale.md)
+	@tests/services/flink.sh start && echo "runner: $$(tests/services/flink.sh runner)"
 
 check: setup  ## Format, lint, types, import rules, manifests, shell scripts, spelling
 	@.ci/check

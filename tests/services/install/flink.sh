@@ -7,6 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
 # The version that manifests/components/flink runs; tests/manifests holds them together.
 readonly flink=1.19.3
+readonly sha256=4a58e3a1fb7d83340bc96b6c080624c6d792d69fae5d294b96224775204a9c60
 # The newest of Beam's runners for it that comes whole from Maven Central; it takes jobs of newer SDKs.
 readonly beam=2.62.0
 readonly folder=.tools/flink
@@ -35,11 +36,13 @@ scratch=$(mktemp -d "$PWD/.tools/flink.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 python=.venv/bin/python
 [[ -x $python ]] || python=python3
+# --no-build-isolation: the archive is unpacked here, nothing is built of it.
+echo "apache-flink-libraries==$flink --hash=sha256:$sha256" >"$scratch/requirements.txt"
 "$python" -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-  --no-binary :all: --dest "$scratch" "apache-flink-libraries==$flink"
+  --no-binary :all: --require-hashes --requirement "$scratch/requirements.txt" --dest "$scratch"
 mkdir "$scratch/lib" "$scratch/beam"
 tar -xzf "$scratch"/apache*flink*libraries-"$flink".tar.gz -C "$scratch" --strip-components=2 \
-  --wildcards '*/deps/lib/flink-dist-*.jar' '*/deps/lib/log4j-*.jar'
+  --no-same-owner --wildcards '*/deps/lib/flink-dist-*.jar' '*/deps/lib/log4j-*.jar'
 rm "$scratch"/apache*.tar.gz
 
 # Flink's own classes come from flink-dist, so that client and cluster are of one version.
@@ -56,7 +59,7 @@ cat >"$scratch/pom.xml" <<POM
   </dependency></dependencies>
 </project>
 POM
-mvn --batch-mode --quiet --file "$scratch/pom.xml" dependency:copy-dependencies \
+mvn --batch-mode --quiet --no-transfer-progress --file "$scratch/pom.xml" dependency:copy-dependencies \
   -DincludeScope=runtime "-DoutputDirectory=$scratch/beam"
 
 rm -rf "$folder"
