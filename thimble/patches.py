@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from thimble.shards import is_remote, shard_path
 from thimble.stage import BadInput, require
 
 __all__ = ["AugmentationConfig", "training_batches"]
@@ -108,6 +109,22 @@ def _check(spec: dict[str, Any], size: int) -> None:
         )
 
 
+def _records(folder: str | Path, spec: dict[str, Any]) -> tf.data.Dataset:
+    """Return the encoded training records, shard after shard; the next one is fetched meanwhile."""
+    names = spec["shards"]["train"]
+    if not any(map(is_remote, names)):
+        return tf.data.TFRecordDataset([str(Path(folder) / name) for name in names])
+
+    def fetch(name: bytes) -> bytes:
+        return str(shard_path(folder, spec, name.decode())).encode()
+
+    def local(name: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(fetch, [name], tf.string), ())
+
+    paths = tf.data.Dataset.from_tensor_slices(names).map(local).prefetch(1)
+    return paths.flat_map(tf.data.TFRecordDataset)
+
+
 def training_batches(
     folder: str | Path,
     spec: dict[str, Any],
@@ -134,8 +151,7 @@ def training_batches(
         BadInput: If the patches do not fit the scans.
     """
     _check(spec, augmentation.patch_size)
-    shards = [str(Path(folder) / name) for name in spec["shards"]["train"]]
-    records = tf.data.TFRecordDataset(shards).shuffle(SHUFFLED_RECORDS, seed=seed).repeat()
+    records = _records(folder, spec).shuffle(SHUFFLED_RECORDS, seed=seed).repeat()
 
     def make(index: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         place = tf.stack([tf.cast(seed, tf.int64) * 1_000_003, index * 7])

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thimble.artifact import read_json
+from thimble.shards import ShardStream, is_remote, known
 from thimble.stage import BadInput
-from thimble.tfrecord import decode_example, encode_example, read_frames
+from thimble.tfrecord import decode_example, encode_example, parse_frames, read_frames
 
 __all__ = [
     "FORMAT",
@@ -138,6 +139,21 @@ class Dataset:
         except (FileNotFoundError, UnicodeDecodeError) as error:
             raise BadInput(f"{path} cannot be read ({error}). Run ingest again.") from None
 
+    def frames(self, name: str) -> Iterator[bytes]:
+        """Yield the encoded records of a shard; one outside the artifact is streamed.
+
+        Args:
+            name: An entry of `shards` in `dataset.json`.
+
+        Raises:
+            BadInput: If the shard is missing or damaged.
+            ThimbleError: If the store fails, or the content is not what it was.
+        """
+        if is_remote(name):
+            yield from parse_frames(ShardStream(name, known(self.spec, name)[0]), name)
+        else:
+            yield from read_frames(self.folder / name)
+
     def preprocessing(self) -> dict[str, Any]:
         """Return what a package needs so that nobody can feed it wrongly."""
         return {
@@ -250,17 +266,17 @@ def read_records(dataset: Dataset, split: str, originals_only: bool = True) -> I
     """
     if split not in dataset.spec["shards"]:
         raise BadInput(f"Unknown split {split!r}. Known: {', '.join(dataset.spec['shards'])}.")
-    shards = [_read_shard(dataset.folder / name) for name in dataset.spec["shards"][split]]
+    shards = [_read_shard(dataset, name) for name in dataset.spec["shards"][split]]
     # Ingest sorts every shard, so that merging them sorts all.
     for record in heapq.merge(*shards, key=lambda record: (record.id, record.copy)):
         if record.copy == 0 or not originals_only:
             yield record
 
 
-def _read_shard(path: Path) -> Iterator[Record]:
+def _read_shard(dataset: Dataset, name: str) -> Iterator[Record]:
     """Decode the records of one shard."""
-    for data in read_frames(path):
+    for data in dataset.frames(name):
         try:
             yield decode_record(data)
         except BadInput as error:
-            raise BadInput(f"{path}: {error}") from None
+            raise BadInput(f"{name}: {error}") from None

@@ -148,7 +148,7 @@ class Store:
     def sha256(self, name: str) -> str:
         """Return the SHA-256 of an object's content, in hexadecimal."""
         digest = hashlib.sha256()
-        for block in self._blocks(name):
+        for block in self.blocks(name):
             digest.update(block)
         return digest.hexdigest()
 
@@ -171,7 +171,7 @@ class Store:
         digest = hashlib.sha256()
         with write_atomically(file) as partial:
             with open(partial, "wb") as stream:
-                for block in self._blocks(name):
+                for block in self.blocks(name):
                     digest.update(block)
                     stream.write(block)
             if expected and digest.hexdigest() != expected:
@@ -243,8 +243,13 @@ class Store:
                 raise
         return found.size == size and (found.metadata or {}).get(NOTED) == sha256
 
-    def _blocks(self, name: str) -> Iterator[bytes]:
-        """Yield an object's content; an answer that breaks off goes on where it stopped."""
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """Yield an object's content; an answer that breaks off goes on where it stopped.
+
+        Raises:
+            BadInput: If there is no such object, or the credentials do not allow it.
+            StoreUnreachable: If the store fails.
+        """
         done, attempt, etag = 0, 0, ""
         while True:
             with self._explained("read", name) as (bucket, key):
@@ -256,6 +261,7 @@ class Store:
                 try:
                     for block in response.stream(BLOCK_BYTES):
                         done += len(block)
+                        attempt = 0
                         yield block
                     return
                 except (urllib3.exceptions.ProtocolError, urllib3.exceptions.TimeoutError):

@@ -9,7 +9,7 @@ Source: tensorflow/core/lib/io/record_writer.h and tensorflow/core/example/featu
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
@@ -17,13 +17,27 @@ from google.protobuf.message import DecodeError
 
 from thimble.stage import BadInput
 
-__all__ = ["decode_example", "encode_example", "frame_record", "read_frames", "unframe_record"]
+__all__ = [
+    "decode_example",
+    "encode_example",
+    "frame_record",
+    "parse_frames",
+    "read_frames",
+    "unframe_record",
+]
 
 MASK_DELTA = 0xA282EAD8
 HEADER = struct.Struct("<QI")
 CHECKSUM = struct.Struct("<I")
 
 Value = bytes | int
+
+
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes, fewer at the end."""
 
 
 # feature.proto and example.proto without floats, which our records do not hold.
@@ -115,21 +129,34 @@ def read_frames(path: str | Path) -> Iterator[bytes]:
     Raises:
         BadInput: If the file is missing, cut short or its checksums do not match.
     """
-    broken = f"{path} is damaged (record %d). Copy the data set again, or run ingest again."
     try:
         file = open(path, "rb")
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}). Run ingest again.") from None
     with file:
-        number = 0
-        while header := file.read(HEADER.size):
-            if len(header) < HEADER.size:
-                raise BadInput(broken % number)
-            length, checksum = HEADER.unpack(header)
-            if _masked_checksum(header[:8]) != checksum:
-                raise BadInput(broken % number)
-            data, end = file.read(length), file.read(CHECKSUM.size)
-            if end != CHECKSUM.pack(_masked_checksum(data)):
-                raise BadInput(broken % number)
-            yield data
-            number += 1
+        yield from parse_frames(file, str(path))
+
+
+def parse_frames(file: Readable, name: str) -> Iterator[bytes]:
+    """Read the records of an open TFRecord file one after another.
+
+    Args:
+        file: Read from its beginning.
+        name: What errors call it.
+
+    Raises:
+        BadInput: If it is cut short or its checksums do not match.
+    """
+    broken = f"{name} is damaged (record %d). Copy the data set again, or run ingest again."
+    number = 0
+    while header := file.read(HEADER.size):
+        if len(header) < HEADER.size:
+            raise BadInput(broken % number)
+        length, checksum = HEADER.unpack(header)
+        if _masked_checksum(header[:8]) != checksum:
+            raise BadInput(broken % number)
+        data, end = file.read(length), file.read(CHECKSUM.size)
+        if end != CHECKSUM.pack(_masked_checksum(data)):
+            raise BadInput(broken % number)
+        yield data
+        number += 1

@@ -147,7 +147,7 @@ def test_killed_in_the_middle_of_a_download(
 ) -> None:
     store = open_as("pipeline", "s3://artifacts/download")
     store.upload(large, "x")
-    blocks = store._blocks("x")
+    blocks = store.blocks("x")
     found = hashlib.sha256(next(blocks))
     store_server.kill()
     store_server.start()
