@@ -15,7 +15,11 @@ from thimble.artifact import finish
 from thimble.datasets import DATASETS
 from thimble.stage import flat_fields, start
 
-pytestmark = pytest.mark.services
+pytestmark = [
+    pytest.mark.services,
+    # At the end of a job the cluster hangs up on the threads that Beam reads with.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tests/services/flink.sh"
 NUCLEI = 24
@@ -106,7 +110,7 @@ def test_dicom(
     shared_data: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("THIMBLE_PSEUDONYM_KEY", "00" * 32)
+    monkeypatch.setenv("THIMBLE_PATIENT_KEY", "00" * 32)
     _same(
         tmp_path,
         runner,
