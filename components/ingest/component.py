@@ -13,6 +13,8 @@ def ingest(
     kind: str = "phantom_membranes", source: str = "", source_digest: str = "",
     name: str = "", classes: str = "", terms: str = "", labels: str = "required",
     channels: int = 1, normalization: str = "dataset", tile: int = 128,
+    intensity: str = "auto", low_percentile: float = 0.5, high_percentile: float = 99.5,
+    spacing_mm: float = 0.0, plane: str = "axial", volumes: str = "", include_burned_in: str = "",
     split_rule: str = "block", validation_share: float = 0.1, test_share: float = 0.2,
     group_column: str = "", attribute_columns: str = "", split_seed: int = 1,
     elastic_copies: int = 4, elastic_sigma_pixels: float = 10.0,

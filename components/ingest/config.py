@@ -6,6 +6,7 @@ from thimble.datasets import DATASETS
 from thimble.datasets.classes import parse_classes
 from thimble.datasets.index_table import parse_columns
 from thimble.datasets.phantom import PHANTOM_SIZES
+from thimble.datasets.volume_options import VolumeConfig
 from thimble.stage import require
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "SplitConfig",
 ]
 
+# Kinds that say themselves what belongs to one patient or volume.
+KNOWN_GROUPS = ("dicom", "nifti")
 RULES = ("block", "hash", "group")
 LABELS = ("required", "none")
 
@@ -62,11 +65,13 @@ class ImageConfig:
         channels: 1 (colour becomes luma) or 3 (grey is repeated).
         normalization: `dataset` (mean and deviation of the training images) or `image`.
         tile: Side of the square that the network sees at prediction: a multiple of 16 pixels.
+        volume: How DICOM and NIfTI become images.
     """
 
     channels: int = 1
     normalization: str = "dataset"
     tile: int = 128
+    volume: VolumeConfig = field(default_factory=VolumeConfig)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -197,11 +202,6 @@ class SplitConfig:
             validation_share=self.validation_share,
             test_share=self.test_share,
         )
-        require(
-            self.split_rule != "group" or bool(self.group_column),
-            "split_rule=group needs group_column, a column of index.csv",
-            group_column=self.group_column,
-        )
         parse_columns(self.attribute_columns)
         require(self.split_seed >= 0, "split_seed must be >= 0", split_seed=self.split_seed)
 
@@ -229,5 +229,11 @@ class IngestConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        """Check the seed."""
+        """Check the seed, and that groups are known where they are split by."""
+        known = bool(self.split.group_column) or self.source.kind in KNOWN_GROUPS
+        require(
+            self.split.split_rule != "group" or known,
+            "split_rule=group needs group_column, a column of index.csv",
+            group_column=self.split.group_column,
+        )
         require(self.seed >= 0, "seed must be >= 0", seed=self.seed)

@@ -59,7 +59,9 @@ class Finding(TypedDict):
 
 
 def _name(case: Case, source: str) -> str:
-    """Return the name of a case's file below the source."""
+    """Return the name of a case's file below the source, or what stands for it."""
+    if case.name:
+        return case.name
     path = case.image or case.id
     return os.path.relpath(path, source) if source and os.path.isabs(path) else path
 
@@ -122,22 +124,23 @@ def _describe(sample: Sample, classes: ClassMap, case: Case) -> Seen:
     """
     height, width, channels = sample.image.shape
     place = sample.id.removeprefix(case.id)
+    name, label_name = case.name or case.image, case.name or case.label
     if sample.label.shape != (height, width):
         label_height, label_width = sample.label.shape
         raise BadInput(
-            f"Image {case.image}{place} has {width}x{height} pixels but label {case.label} has "
+            f"Image {name}{place} has {width}x{height} pixels but label {label_name} has "
             f"{label_width}x{label_height}. Expected equal sizes: export the label again, or "
             "remove both."
         )
     if sample.image.min() == sample.image.max():
         raise BadInput(
-            f"Image {case.image}{place} is constant (every sample is {sample.image.min()}). "
+            f"Image {name}{place} is constant (every sample is {sample.image.min()}). "
             "Expected a scan: export it again, or remove it and its label."
         )
     foreign = sorted(set(sample.attributes) - set(ATTRIBUTES))
     if foreign:
         raise ValueError(f"attributes that may not leave the source: {', '.join(foreign)}")
-    indices = classes.index(sample.label, case.label)
+    indices = classes.index(sample.label, label_name)
     finding: Finding = {
         "id": sample.id,
         "case": case.id,
@@ -164,6 +167,7 @@ def open_reader(config: IngestConfig) -> Reader:
         group_column=config.split.group_column,
         attribute_columns=config.split.attribute_columns,
         labels=config.source.labels,
+        volume=config.image.volume,
         images=config.phantom.phantom_images,
         size=config.phantom.phantom_size,
         seed=config.seed,

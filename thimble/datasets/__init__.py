@@ -12,9 +12,26 @@ from thimble.stage import BadInput
 
 __all__ = ["DATASETS", "open_source"]
 
+
+def _dicom(options: SourceOptions) -> Reader:
+    """Open DICOM; its packages are loaded for it alone."""
+    from thimble.datasets.dicom import DicomReader
+
+    return DicomReader(options)
+
+
+def _nifti(options: SourceOptions) -> Reader:
+    """Open NIfTI; its packages are loaded for it alone."""
+    from thimble.datasets.nifti import NiftiReader
+
+    return NiftiReader(options)
+
+
 DATASETS: dict[str, Callable[[SourceOptions], Reader]] = {
+    "dicom": _dicom,
     "instances": InstancesReader,
     "isbi2012": Isbi2012Reader,
+    "nifti": _nifti,
     "paired": PairedReader,
     "phantom_membranes": PhantomMembranesReader,
     "phantom_nuclei": PhantomNucleiReader,

@@ -4,6 +4,8 @@ Source: DICOM PS3.15 Annex E.3.1 (clean pixel data) and PS3.3 C.7.6.1.1.6 (Burne
 """
 
 import functools
+import os
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-__all__ = ["READ", "find_text", "judge_header", "reason"]
+__all__ = ["find_text", "find_text_once", "judge_header", "must_search", "reason"]
 
 # Storage classes, each with its sub-classes.
 SECONDARY_CAPTURE = ("1.2.840.10008.5.1.4.1.1.7",)
@@ -19,7 +21,7 @@ SECONDARY_CAPTURE = ("1.2.840.10008.5.1.4.1.1.7",)
 CONVERTED = {"DV", "DI", "DF", "WSD", "SD", "SI", "DRW", "SYN"}
 ULTRASOUND = ("1.2.840.10008.5.1.4.1.1.3", "1.2.840.10008.5.1.4.1.1.6")
 # Modalities whose images are searched for text: screens and cameras draw names into them.
-READ = {"US", "IVUS", "ES", "XC", "SC", "OT", ""}
+SEARCHED = {"US", "IVUS", "ES", "XC", "SC", "OT", ""}
 LARGEST_SIDE = 960
 SURE = 0.6
 REASONS = {
@@ -103,3 +105,31 @@ def find_text(image: NDArray[Any]) -> bool:
         score >= SURE and sum(character.isalnum() for character in text) >= 2
         for text, score in pairs
     )
+
+
+# Ingest reads every file twice; text is looked for once.
+_found: dict[tuple[str, int, int], bool] = {}
+
+
+def find_text_once(path: str, image: Callable[[], NDArray[Any]]) -> bool:
+    """Return `find_text` of a file, remembered while this process runs.
+
+    Args:
+        path: The file.
+        image: Gives the image if it is needed.
+    """
+    state = os.stat(path)
+    key = (path, state.st_mtime_ns, state.st_size)
+    if key not in _found:
+        _found[key] = find_text(image())
+    return _found[key]
+
+
+def must_search(modality: str, rule: str) -> bool:
+    """Return whether text is looked for in the pixels of an image.
+
+    Args:
+        modality: Such as US.
+        rule: What `judge_header` said.
+    """
+    return bool(rule) or modality in SEARCHED

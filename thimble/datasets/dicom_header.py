@@ -16,10 +16,19 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
+from thimble.datasets.burned_in import judge_header
 from thimble.datasets.pixels import MAX_PIXELS
 from thimble.stage import BadInput
 
-__all__ = ["SEGMENTATIONS", "Header", "frame_item", "open_dicom", "read_header", "unpatiented"]
+__all__ = [
+    "SEGMENTATIONS",
+    "Header",
+    "describe",
+    "frame_item",
+    "open_dicom",
+    "read_header",
+    "unpatiented",
+]
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 # It quotes values in its messages.
@@ -30,6 +39,8 @@ DIRECTORY = "1.2.840.10008.1.3.10"
 PIXELS = {b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00"}
 DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
 LARGEST_UNPACKED = 2**32
+# No codec packs an image into less than a thousandth of a byte.
+FRAMES_PER_BYTE = 1024
 TAGS = (
     "SpecificCharacterSet SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Modality "
     "PatientID InstanceNumber ImagePositionPatient ImageOrientationPatient FrameOfReferenceUID "
@@ -270,8 +281,6 @@ def read_header(path: str) -> Header:
         BadInput: If it is no DICOM file, holds no image, or an element that is needed is damaged;
             the message names neither the file nor a value.
     """
-    from thimble.datasets.burned_in import judge_header
-
     with open_dicom(path) as stream, unpatiented("The header"):
         tags = [*TAGS, "DirectoryRecordSequence"]
         data = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=tags)
@@ -281,29 +290,44 @@ def read_header(path: str) -> Header:
                 "The file does not say its transfer syntax (0002,0010), so that its pixels cannot "
                 "be decoded. Export it again."
             )
-        size = _check_image(data, _has_pixels(stream, syntax, path))
-        frames = max(1, _integer(data, "NumberOfFrames", 1))
-        if frames > os.path.getsize(path) * 1024:
-            raise BadInput(f"The header declares {frames} frames, more than the file can hold.")
-        positions, orientation = _geometry(data, frames)
-        series = data.get("ReferencedSeriesSequence") or ()
-        return Header(
-            path=path,
-            sop_class=_text(data, "SOPClassUID"),
-            sop=_text(data, "SOPInstanceUID"),
-            study=_text(data, "StudyInstanceUID"),
-            series=_text(data, "SeriesInstanceUID"),
-            patient=_text(data, "PatientID"),
-            modality=_text(data, "Modality").upper(),
-            number=_order(data),
-            size=size,
-            frames=frames,
-            spacing=_spacing(data),
-            positions=positions,
-            orientation=orientation,
-            burned_in=judge_header(data),
-            referenced=_text(series[0], "SeriesInstanceUID") if series else "",
-        )
+        return describe(data, path, _has_pixels(stream, syntax, path))
+
+
+def describe(data: Dataset, path: str, pixels: bool | None = None) -> Header:
+    """Return what a data set says, which may be read without its pixels.
+
+    Args:
+        data: Of the file.
+        path: The file.
+        pixels: Whether it has pixel data; None if that is not known.
+
+    Raises:
+        BadInput: If it describes no image.
+        Exception: Whatever pydicom raises where an element is damaged.
+    """
+    size = _check_image(data, pixels)
+    frames = max(1, _integer(data, "NumberOfFrames", 1))
+    if frames > os.path.getsize(path) * FRAMES_PER_BYTE:
+        raise BadInput(f"The header declares {frames} frames, more than the file can hold.")
+    positions, orientation = _geometry(data, frames)
+    series = data.get("ReferencedSeriesSequence") or ()
+    return Header(
+        path=path,
+        sop_class=_text(data, "SOPClassUID"),
+        sop=_text(data, "SOPInstanceUID"),
+        study=_text(data, "StudyInstanceUID"),
+        series=_text(data, "SeriesInstanceUID"),
+        patient=_text(data, "PatientID"),
+        modality=_text(data, "Modality").upper(),
+        number=_order(data),
+        size=size,
+        frames=frames,
+        spacing=_spacing(data),
+        positions=positions,
+        orientation=orientation,
+        burned_in=judge_header(data),
+        referenced=_text(series[0], "SeriesInstanceUID") if series else "",
+    )
 
 
 def _order(data: Dataset) -> int:

@@ -44,17 +44,19 @@ class Canonical:
         """
         if frame.colour:
             return _stretch(frame.values, frame.bits)
+        if self.options.intensity == "auto":
+            return self._exact(frame) if frame.exact else None
         if self.options.intensity == "percentiles":
             return None
         if self.options.window:
             windowed = apply_window(frame.values, *self.options.window)
             return _grey(TOP - windowed if frame.dark_is_high else windowed)
-        if self.options.intensity == "file":
-            return self._by_file(frame)
-        if not frame.exact:
-            return None
+        return self._by_file(frame)
+
+    def _exact(self, frame: Frame) -> NDArray[Any] | None:
+        """Shift whole numbers by what their modality says, not by what a slice happens to hold."""
         low, high = frame.limits
-        if (low, frame.bits <= 8) == (0, True) and high == 2**frame.bits - 1:
+        if low == 0 and high == 2**frame.bits - 1 <= 255:
             return _grey(_stretch(_upright(frame).astype(np.uint8), frame.bits))
         if self.modality == "CT":
             return _grey(np.clip(_upright(frame).astype(np.int32) + AIR, 0, TOP).astype(np.uint16))

@@ -5,6 +5,7 @@ processes: extended with 12 bits (2 and 4) and lossless with 2 to 16 (14, select
 """
 
 import struct
+from typing import Any
 
 import numpy as np
 from pydicom.pixels.decoders import (
@@ -94,7 +95,7 @@ def _decode_frame(data: bytes, runner: DecodeRunner) -> bytearray:
     segments = _segments(data)
     frame = next(payload for marker, payload in segments.items() if marker in FRAMES)
     # Colours as they are stored: pydicom converts them by what the header says.
-    spaces = {"colorspace": "RGB", "outcolorspace": "RGB"} if frame[5] == 3 else {}
+    spaces: Any = {"colorspace": "RGB", "outcolorspace": "RGB"} if frame[5] == 3 else {}
     pixels = imagecodecs.jpeg8_decode(data, **spaces)
     if runner.pixel_representation == 1:
         # A JPEG knows no sign: its precision says which bit is the highest.

@@ -113,7 +113,7 @@ def _frame(data: Dataset, index: int, stored: NDArray[Any], meta: dict[str, Any]
     if stored.ndim == 3:
         if stored.shape[2] != 3:
             raise BadInput(
-                f"The image has {stored.shape[2]} samples a pixel. Expected grey or RGB: convert it."
+                f"The image has {stored.shape[2]} samples a pixel. Expected grey or RGB."
             )
         return Frame(index, stored, bits, True, (0, 2**bits - 1), False, None)
     values, exact, limits = _rescale(data, index, stored, bits)
@@ -147,8 +147,9 @@ def _rescale(
     if exact:
         values: NDArray[Any] = stored.astype(np.int32) * int(slope) + int(intercept)
     else:
-        kind = np.float32 if stored.dtype.itemsize <= 2 else np.float64
-        values = stored.astype(kind) * kind(slope) + kind(intercept)
+        values = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
+        values *= slope
+        values += intercept
     ends = sorted((low * slope + intercept, high * slope + intercept))
     return values, exact, (ends[0], ends[1])
 

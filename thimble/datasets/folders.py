@@ -12,7 +12,7 @@ from thimble.datasets.pixels import SUFFIXES
 from thimble.datasets.source import Case, Refusal
 from thimble.stage import BadInput
 
-__all__ = ["find_images", "find_pair", "natural_order", "pair_cases"]
+__all__ = ["find_images", "find_pair", "natural_order", "pair_cases", "read_groups"]
 
 SHOWN = 5
 
@@ -116,7 +116,7 @@ def pair_cases(
         *_lonely(label_files, image_files, ("label", "image", images)),
     ]
     stems = sorted(image_files.keys() & label_files.keys(), key=natural_order)
-    groups = _read_groups(Path(source) / "index.csv", group_column, stems) if group_column else {}
+    groups = read_groups(Path(source) / "index.csv", group_column, stems) if group_column else {}
     return [Case(s, groups.get(s, s), image_files[s], label_files[s]) for s in stems], refused
 
 
@@ -148,13 +148,22 @@ def find_images(source: str, folders: Sequence[str], group_column: str) -> list[
             f"Folder {folder} holds no images. Expected files that end in {', '.join(SUFFIXES)}."
         )
     stems = {os.path.basename(case): case for case in found}
-    groups = _read_groups(top / "index.csv", group_column, list(stems)) if group_column else {}
+    groups = read_groups(top / "index.csv", group_column, list(stems)) if group_column else {}
     ids = sorted(found, key=natural_order)
     return [Case(case, groups.get(os.path.basename(case), case), found[case]) for case in ids]
 
 
-def _read_groups(index: Path, column: str, stems: list[str]) -> dict[str, str]:
-    """Return the group of every stem from a column of index.csv."""
+def read_groups(index: Path, column: str, stems: list[str]) -> dict[str, str]:
+    """Return the group of every stem from a column of index.csv.
+
+    Args:
+        index: The table.
+        column: Names the patient.
+        stems: Of images or volumes; what is in the table may have its suffix or not.
+
+    Raises:
+        BadInput: If the table or the column is missing, or does not name every stem.
+    """
     name, table = read_table(index, {column: "group_column"})
     groups = {stem: row[column] for stem, row in table.items()}
     absent = [stem for stem in stems if not groups.get(stem)]

@@ -1,7 +1,6 @@
 """The table index.csv beside the images: which patient, which site, which manufacturer."""
 
 import csv
-import os
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,8 @@ from thimble.stage import BadInput, require
 
 __all__ = ["parse_columns", "read_attributes", "read_table"]
 
+# Longest first.
+VOLUMES = (".nii.gz", ".nii", ".mgz", ".mgh")
 ID_COLUMNS = ("id", "name", "image", "image_id", "file", "filename", "file_name", "stem", "case")
 # A kind of scanner is short; free text is none.
 LONGEST = 64
@@ -49,8 +50,9 @@ def read_table(index: Path, wanted: Mapping[str, str]) -> tuple[str, dict[str, d
     table = {}
     for row in rows:
         name = unicodedata.normalize("NFC", Path(row[names[0]] or "").name)
-        stem = os.path.splitext(name)[0] if name.lower().endswith(SUFFIXES) else name
-        table[stem] = {column: (row[column] or "").strip() for column in wanted}
+        lower = name.lower()
+        cut = next((len(end) for end in (*SUFFIXES, *VOLUMES) if lower.endswith(end)), 0)
+        table[name[: len(name) - cut]] = {column: (row[column] or "").strip() for column in wanted}
     return names[0], table
 
 

@@ -1,6 +1,7 @@
 """Values of a scan to the unsigned samples of a record: windows, percentiles, pixels in mm."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,10 +13,10 @@ from thimble.stage import BadInput
 __all__ = ["TOP", "apply_window", "find_range", "resample", "scale_range"]
 
 TOP = 65535
-MOST_VALUES = 2**24
+MOST_VALUES = 2**22
 
 
-def scale_range(values: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint16]:
+def scale_range(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:
     """Map [low, high] to [0, 65535]; what lies outside is clipped.
 
     Args:
@@ -25,15 +26,13 @@ def scale_range(values: NDArray[np.generic], low: float, high: float) -> NDArray
     """
     # Subtracted first: float32 keeps 16 bits of what is left, however far from 0 the range lies.
     wide = values.dtype.itemsize > 4 or values.dtype.kind in "iu" and values.dtype.itemsize > 2
-    scaled = values.astype(np.float64 if wide else np.float32)
+    scaled: NDArray[Any] = values.astype(np.float64 if wide else np.float32)
     scaled -= low
     scaled *= TOP / (high - low) if high > low else 0.0
     return np.rint(np.clip(scaled, 0, TOP, out=scaled), out=scaled).astype(np.uint16)
 
 
-def apply_window(
-    values: NDArray[np.generic], center: float, width: float
-) -> NDArray[np.uint16]:
+def apply_window(values: NDArray[Any], center: float, width: float) -> NDArray[np.uint16]:
     """Show a window of values as a monitor would, black 0 and white 65535.
 
     Args:
@@ -50,9 +49,9 @@ def apply_window(
 
 
 def find_range(
-    slices: Iterable[NDArray[np.generic]], low: float, high: float, total: int
+    slices: Iterable[NDArray[Any]], low: float, high: float, total: int
 ) -> tuple[float, float]:
-    """Return two percentiles of a volume, from at most 16 million of its values.
+    """Return two percentiles of a volume, from about four million of its values.
 
     Args:
         slices: All slices in order.
@@ -85,11 +84,11 @@ def find_range(
 
 
 def resample(
-    image: NDArray[np.generic],
-    label: NDArray[np.generic],
+    image: NDArray[Any],
+    label: NDArray[Any],
     spacing: tuple[float, float] | None,
     wanted: float,
-) -> tuple[NDArray[np.generic], NDArray[np.generic], tuple[float, float] | None]:
+) -> tuple[NDArray[Any], NDArray[Any], tuple[float, float] | None]:
     """Give an image and its label square pixels of a size.
 
     Args:

@@ -26,6 +26,7 @@ class PairedReader:
         self.options = options
         # Read where it is needed, so that a worker that was sent this reader reads it once.
         self._attributes: dict[str, dict[str, str]] | None = None
+        self.notes: list[str] = []
 
     def cases(self) -> tuple[list[Case], list[Refusal]]:
         """Return all cases in natural order, and the images or labels without the other."""

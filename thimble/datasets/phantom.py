@@ -83,6 +83,7 @@ class PhantomReader:
         expected = f"phantom_size must be in [{low}, {high}]"
         require(low <= options.size <= high, expected, phantom_size=options.size)
         self.options = options
+        self.notes: list[str] = []
 
     def cases(self) -> tuple[list[Case], list[Refusal]]:
         """Return all cases in order."""

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from thimble.datasets.volume_options import VolumeConfig
+
 __all__ = ["ATTRIBUTES", "Case", "Reader", "Refusal", "Sample", "SourceOptions"]
 
 # All that may leave the source beside pixels: what the scanner did, never whom it looked at.
@@ -31,6 +33,7 @@ class SourceOptions:
         source: Folder; empty for generated data.
         group_column: Column of index.csv that names the patient; empty for none.
         labels: `required`, or `none` for images alone.
+        volume: How DICOM and NIfTI become images.
         images: How many images to generate.
         size: Side of a generated image in pixels.
         seed: Of generated images.
@@ -40,6 +43,7 @@ class SourceOptions:
     source: str = ""
     group_column: str = ""
     labels: str = "required"
+    volume: VolumeConfig = field(default_factory=VolumeConfig)
     images: int = 24
     size: int = 256
     seed: int = 1
@@ -56,6 +60,7 @@ class Case:
         image: Path of the image; empty if it is generated.
         label: Path of the label; empty if it is generated, or if there is none.
         files: All files of a series, in the order of its slices; empty if `image` is all.
+        name: What errors call it where paths may name a patient; empty: the path of the image.
     """
 
     id: str
@@ -63,6 +68,7 @@ class Case:
     image: str = ""
     label: str = ""
     files: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,11 +112,13 @@ class Reader(Protocol):
             each connected part of the `foreground` classes, or of the `background` (cells
             that a membrane class divides).
         terms: Default terms of use.
+        notes: What `cases` found odd but usable, one sentence each.
     """
 
     classes: str
     instances: str
     terms: str
+    notes: list[str]
 
     def cases(self) -> tuple[list[Case], list[Refusal]]:
         """Return all cases in natural order, and the files that belong to none.

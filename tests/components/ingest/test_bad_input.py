@@ -147,7 +147,7 @@ def test_other_errors_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({"kind": "dicom"}, "kind must be one of instances, isbi2012"),
+        ({"kind": "video"}, "kind must be one of dicom, instances, isbi2012"),
         ({"source": "/somewhere"}, "reads no folder"),
         ({"kind": "paired", "source": "/no such folder"}, "/no such folder does not exist"),
         ({"classes": "a"}, "classes must be"),
@@ -160,6 +160,15 @@ def test_other_errors_are_left_alone() -> None:
         ({"phantom_size": 8}, "phantom_size must be in"),
         ({"shards": 0}, "shards must be in"),
         ({"workers": 0}, "workers must be in"),
+        ({"split_rule": "group"}, "needs group_column"),
+        ({"spacing_mm": -1.0}, "spacing_mm must be in"),
+        ({"intensity": "bright"}, "intensity must be"),
+        ({"intensity": "40/0"}, "intensity must be"),
+        ({"volumes": "0,1,2,3"}, "volumes must be"),
+        ({"include_burned_in": "faces"}, "include_burned_in must hold only"),
+        ({"plane": "oblique"}, "plane must be"),
+        ({"low_percentile": 60.0}, "low_percentile must be"),
+        ({"high_percentile": 40.0}, "high_percentile must be"),
         ({"seed": -1}, "seed must be"),
     ],
 )

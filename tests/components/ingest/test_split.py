@@ -75,7 +75,6 @@ def test_too_few_groups() -> None:
         {"split_rule": "random"},
         {"test_share": 0.0},
         {"validation_share": 0.9},
-        {"split_rule": "group"},
     ],
 )
 def test_out_of_range(fields: dict[str, object]) -> None:

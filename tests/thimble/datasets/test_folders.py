@@ -108,7 +108,7 @@ def test_missing(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="holds no images"):
         _cases(tmp_path)
     with pytest.raises(BadInput, match="Unknown kind.*isbi2012"):
-        open_source("dicom", SourceOptions())
+        open_source("video", SourceOptions())
 
 
 def test_groups(tmp_path: Path) -> None:
