@@ -1,4 +1,4 @@
-"""DICOM files made by code: phantoms with every form of pixels, and identifiers wherever one fits."""
+"""DICOM files made by code, and how tests read a folder."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from thimble.datasets import open_source
+from thimble.datasets.source import Refusal, Sample, SourceOptions
+from thimble.datasets.volume_options import VolumeConfig
+from thimble.stage import BadInput
 
 KEY = "a key of the tests, not of a hospital"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -164,3 +169,23 @@ def enhanced(stored: list[NDArray[np.uint16]], positions: list[float], slopes: l
     data.NumberOfFrames = len(stored)
     data.PixelData = np.stack(stored).tobytes()
     return data
+
+
+def read(
+    folder: Path, labels: str = "none", kind: str = "dicom", **volume: Any
+) -> tuple[list[Sample], list[Refusal]]:
+    """Every image of a folder, and everything that was refused."""
+    options = SourceOptions(source=str(folder), labels=labels, volume=VolumeConfig(**volume))
+    reader = open_source(kind, options)
+    cases, refused = reader.cases()
+    samples: list[Sample] = []
+    for case in cases:
+        try:
+            for found in reader.read(case):
+                if isinstance(found, Refusal):
+                    refused.append(found)
+                else:
+                    samples.append(found)
+        except BadInput as error:
+            refused.append(Refusal(case.name or case.image, str(error)))
+    return samples, refused

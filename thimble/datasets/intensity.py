@@ -1,5 +1,6 @@
 """Values of a scan to the unsigned samples of a record: windows, percentiles, pixels in mm."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,7 +55,7 @@ def find_range(
     """Return two percentiles of a volume, from about four million of its values.
 
     Args:
-        slices: All slices in order.
+        slices: All slices in order, each `(height, width)`.
         low: The lower percentile, in [0, 50).
         high: The upper percentile, in (50, 100].
         total: Values of all slices together; large volumes are sampled at equal steps.
@@ -66,7 +67,7 @@ def find_range(
     Raises:
         BadInput: If a value is not finite.
     """
-    step = -(-total // MOST_VALUES)
+    step = math.ceil(math.sqrt(-(-total // MOST_VALUES)))
     parts = []
     for values in slices:
         if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -75,7 +76,7 @@ def find_range(
                 f"A slice holds {count} values that are NaN or infinite. Expected numbers: set "
                 "what lies outside of the scan to 0 and save it again."
             )
-        parts.append(values.reshape(-1)[::step])
+        parts.append(values[::step, ::step].ravel())
     everything = np.concatenate(parts)
     found_low, found_high = np.percentile(everything, (low, high)).tolist()
     if found_high <= found_low:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -73,14 +73,16 @@ class NiftiReader:
         _check_grids(channels, label)
         first = channels[0]
         for start, chosen in self._choose(channels):
-            shown = [self._scale(*channel) for channel in chosen]
+            scales = [self._scale(*channel) for channel in chosen]
             for place in range(first.count):
-                image = np.stack([scale(place) for scale in shown], axis=-1)
-                if image.shape[2] == 2:  # noqa: PLR2004
-                    image = np.concatenate([image, np.zeros_like(image[..., :1])], axis=2)
+                planes = [slices.slice(place, number) for slices, number in chosen]
                 values = whole_numbers(label.slice(place)) if label else None
-                if image.min() == image.max() and (values is None or not values.any()):
+                if not any(map(_varies, planes)) and (values is None or not values.any()):
                     continue
+                shown = [scale(plane) for scale, plane in zip(scales, planes, strict=True)]
+                if len(shown) == 2:  # noqa: PLR2004
+                    shown.append(np.zeros_like(shown[0]))
+                image = np.stack(shown, axis=-1)
                 yield self._sample(case, start + place, (image, values), first)
 
     def _sample(
@@ -113,11 +115,12 @@ class NiftiReader:
             for number in range(volumes):
                 yield number * files[0].count, [(files[0], number)]
 
-    def _scale(self, slices: Slices, number: int) -> "partial[NDArray[np.uint16]]":
-        """Return the function from a place to a slice of unsigned samples."""
+    def _scale(self, slices: Slices, number: int) -> Callable[[NDArray[Any]], NDArray[np.uint16]]:
+        """Return the function from values of a volume to unsigned samples."""
         options = self.options.volume
         if options.window:
-            return partial(_windowed, slices, number, options.window)
+            center, width = options.window
+            return partial(apply_window, center=center, width=width)
         if options.intensity == "file":
             ends = slices.volume.window
             if ends is None:
@@ -130,21 +133,12 @@ class NiftiReader:
             percentiles = (options.low_percentile, options.high_percentile)
             total = int(np.prod(slices.volume.shape[:3], dtype=np.int64))
             ends = find_range(every, *percentiles, total)
-        return partial(_ranged, slices, number, ends)
+        return partial(scale_range, low=ends[0], high=ends[1])
 
 
-def _windowed(
-    slices: Slices, number: int, window: tuple[float, float], place: int
-) -> NDArray[np.uint16]:
-    """Return a slice through a window."""
-    return apply_window(slices.slice(place, number), *window)
-
-
-def _ranged(slices: Slices, number: int, ends: tuple[float, float], place: int) -> NDArray[
-    np.uint16
-]:  # fmt: skip
-    """Return a slice from black to white."""
-    return scale_range(slices.slice(place, number), *ends)
+def _varies(plane: NDArray[Any]) -> bool:
+    """Return whether a slice holds more than one value."""
+    return bool(plane.min() != plane.max())
 
 
 def _check_chosen(chosen: tuple[int, ...], count: int) -> None:

@@ -10,6 +10,7 @@ import math
 import os
 import tempfile
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -47,6 +48,11 @@ def _readable(what: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise BadInput(f"{what} needs more memory than there is.") from None
+    except FileNotFoundError:
+        raise BadInput(
+            f"{what} cannot be read: its second part (.img beside .hdr, .REC beside .PAR) is "
+            "missing. Copy both."
+        ) from None
     except OSError as error:
         cause = error.strerror or type(error).__name__
         raise BadInput(f"{what} cannot be read ({cause}). Copy the file again.") from None
@@ -74,14 +80,15 @@ class Volume:
         self.shape: tuple[int, ...] = tuple(int(side) for side in image.shape)
         self.affine = np.array(image.affine, np.float64)
         header = image.header
-        codes = [header[name] for name in ("qform_code", "sform_code") if name in header.keys()]
+        named = set(header.keys()) if hasattr(header, "keys") else set()
+        codes = [header[name] for name in ("qform_code", "sform_code") if name in named]
         self.known = not codes or any(int(code) > 0 for code in codes)
 
     @property
     def window(self) -> tuple[float, float] | None:
         """What the file says to show black and white (cal_min, cal_max of NIfTI)."""
         header = self._image.header
-        if "cal_max" not in header.keys():
+        if not hasattr(header, "keys") or "cal_max" not in header.keys():
             return None
         low, high = float(header["cal_min"]), float(header["cal_max"])
         return (low, high) if low < high else None
@@ -114,6 +121,7 @@ class Volume:
                 data = _exactly(packed, wanted)
                 return "bytes", data
             spill = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the volume)
+            weakref.finalize(self, spill.close)
             _copy(packed, spill, wanted)
             return "spill", spill
 
@@ -131,14 +139,15 @@ class Volume:
         Raises:
             BadInput: If the file is cut or damaged.
         """
+        at = (slice(None),) * axis + (index,)
         with _readable("The volume"):
             where, data = self._unpacked
             if where == "array":
                 flat = data.reshape(*self.shape[:3], -1, order="F")
-                return np.asarray(np.take(flat[..., volume], index, axis))
+                return np.asarray(flat[..., volume][at])
             view = self._view(where, data)
-            raw = np.take(view[..., volume], index, axis)
-            raw = np.ascontiguousarray(raw, raw.dtype.newbyteorder("="))
+            raw = view[..., volume][at]
+            raw = np.array(raw, raw.dtype.newbyteorder("="), order="K")
             slope, intercept = self._proxy.slope, self._proxy.inter
             if (slope, intercept) in ((1, 0), (None, None)):
                 return raw
