@@ -54,6 +54,7 @@ def bake_file(revision: str, secrets: list[str]) -> dict[str, Any]:
                 "BASE_IMAGE": os.environ.get("BASE_IMAGE") or BASE_IMAGE,
                 "STAGE": entry["name"],
                 "PARENT": entry["parent"],
+                "SOURCES": " ".join(entry.get("sources", [])),
                 "VERSION": name.rpartition(":")[2],
                 "REVISION": revision,
             },

@@ -72,11 +72,18 @@ def test_the_shared_layer_holds_nothing_that_an_image_does_not_need() -> None:
 
 def test_packages_come_from_locks_by_hash_and_leave_no_cache() -> None:
     installs = [line for line in instructions() if "pip --python" in line]
-    assert len(installs) == 3
+    # The tools, the wheels that are made here, TensorFlow, the stage.
+    assert len(installs) == 4
     for line in installs:
         assert {"--require-hashes", "--no-deps", "--no-cache-dir", ":all:"} <= set(
             shlex.split(line)
         )
+
+
+def test_what_a_stage_has_as_source_is_in_its_lock(definition: dict[str, Any]) -> None:
+    for stage, target in definition["target"].items():
+        names = {pin.partition("==")[0] for pin in pins(stage)}
+        assert set(target["args"]["SOURCES"].split()) <= names, stage
 
 
 def test_nothing_of_the_machine_is_written_into_an_image() -> None:
