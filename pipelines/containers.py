@@ -31,6 +31,8 @@ NETWORK = "THIMBLE_DOCKER_NETWORK"
 # is not the user of the images.
 GROUP_WRITABLE = 0o2770
 OPEN_UMASK = "umask 002\n"
+# Variables that name a file: the stage gets the file too.
+FILES = ("THIMBLE_SIGNING_KEY", "THIMBLE_S3_CA_FILE", "AWS_CA_BUNDLE")
 # For stages that the cluster does not know.
 DEFAULT_MEMORY = "4Gi"
 
@@ -125,14 +127,17 @@ class Containers:
         shell, option, script, *rest = handler.full_command
         Path(environment["THIMBLE_STATE"]).chmod(GROUP_WRITABLE)
         self.reason = ""
+        handed_on = _handed_on(stage)
+        files = {handed_on[name] for name in FILES if Path(handed_on.get(name, "")).is_file()}
+        volumes = {file: {"bind": file, "mode": "ro"} for file in files}
         try:
             with self._watcher.guard_container(name), self._removed(name):
                 container = self._client.containers.create(
                     handler.image,
                     [shell, option, OPEN_UMASK + script, *rest],
                     name=name,
-                    volumes=handler.get_volumes_to_mount(self._client),
-                    environment={**environment, **_handed_on(stage), **handler.env_vars},
+                    volumes={**volumes, **handler.get_volumes_to_mount(self._client)},
+                    environment={**environment, **handed_on, **handler.env_vars},
                     mem_limit=memory,
                     memswap_limit=memory,
                     **handler.runner.container_run_args,
@@ -194,7 +199,8 @@ def _handed_on(stage: str) -> dict[str, str]:
     if STORE in secrets:
         names |= {*ELSEWHERE, *ELSEWHERE.values()}
     tags = {name for name in os.environ if name.startswith("THIMBLE_TAG_")}
-    return {name: os.environ[name] for name in names | tags if name in os.environ}
+    found = {name: os.environ[name] for name in names | tags if name in os.environ}
+    return found | {name: os.path.abspath(found[name]) for name in FILES if found.get(name)}
 
 
 def _memory(stage: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kfp import local
+from kfp import dsl, local
 
 from pipelines.engine import Engine
 from pipelines.identity import identify
@@ -41,6 +41,7 @@ class Outcome:
         results: Every task that was reached, in order.
         outputs: Paths of the artifacts by task label and output name.
         seconds: Wall time of the whole run.
+        pages: Those of the outputs that are pages to look at.
     """
 
     exit_code: int
@@ -49,6 +50,7 @@ class Outcome:
     results: list[TaskResult]
     outputs: dict[str, dict[str, Path]]
     seconds: float
+    pages: frozenset[Path]
 
 
 def run_pipeline(
@@ -185,13 +187,15 @@ def _conclude(
         label: {name: Path(value.path) for name, value in found.items() if hasattr(value, "path")}
         for label, found in engine.outputs.items()
     }
+    made = [value for found in engine.outputs.values() for value in found.values()]
+    pages = frozenset(Path(value.path) for value in made if isinstance(value, dsl.HTML))
     exit_code, message, log = 0, "", None
     if isinstance(error, Interrupted):
         exit_code = 128 + error.number
         message = f"interrupted by {error}; the same command continues"
     elif isinstance(error, ThimbleError):
         exit_code, message, log = error.exit_code, str(error), getattr(error, "log", None)
-    outcome = Outcome(exit_code, message, log, engine.results, outputs, seconds)
+    outcome = Outcome(exit_code, message, log, engine.results, outputs, seconds, pages)
     with contextlib.suppress(OSError):  # the outcome is told even if the disk is full
         _record(engine.folder, description, outcome, len(engine.plan))
     if not isinstance(error, Interrupted):

@@ -15,6 +15,7 @@ from typing import Any
 from thimble.stage import BadInput, Run, flatten
 
 __all__ = [
+    "digest_file",
     "digest_folder",
     "finish",
     "load_history",
@@ -65,6 +66,12 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def digest_file(file: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def digest_folder(path: str | Path) -> str:

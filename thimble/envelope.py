@@ -108,7 +108,10 @@ def _private_key(file: Path) -> ed25519.Ed25519PrivateKey:
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise BadInput(f"{file} holds no Ed25519 private key without a password. {HOW_TO_MAKE}")
+        raise BadInput(
+            f"{file} cannot be read or holds no Ed25519 private key without a password. "
+            f"{HOW_TO_MAKE}"
+        )
     return key
 
 

@@ -103,8 +103,8 @@ def submit(store: Store, model: str, folder: Path, origin: Mapping[str, str]) ->
     name = f"{model}/{digest[:VERSION_DIGITS]}"
     if store.read(f"{name}/candidate.json"):
         return name
-    for file in [*_listed(sums), SUMS]:
-        store.upload(folder / file, f"{name}/{file}")
+    # The store refuses what is not as listed.
+    store.upload_all(folder, {**_listed(sums), SUMS: digest}, f"{name}/")
     candidate = {
         "format": "thimble-candidate/1",
         "sha256sums": digest,

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ from minio import Minio
 from minio.error import MinioException, S3Error
 from minio.helpers import DictType
 
-from thimble.artifact import write_atomically
+from thimble.artifact import digest_file, write_atomically
 from thimble.stage import BadInput
 from thimble.store_access import (
     BACKOFF_SECONDS,
+    CONNECTIONS,
     RETRIES,
     Location,
     StoreSettings,
@@ -31,7 +32,6 @@ __all__ = ["Store", "Stored", "is_store_url", "open_store"]
 # goes in parts of this size.
 PART_BYTES = 16 << 20
 BLOCK_BYTES = 1 << 20
-DOWNLOADS_AT_A_TIME = 8
 NOTED = "x-amz-meta-sha256"
 ABSENT = {"If-None-Match": "*"}
 # Somebody else's object is where ours was to go.
@@ -107,39 +107,70 @@ class Store:
             Whether it was written; False if there is another object than was expected.
         """
         condition = ABSENT if replaces is None else {"If-Match": f'"{replaces}"'}
-        headers = {"Content-Type": "application/json", **_checksum(hashlib.sha256(data))}
+        checksum = _checksum(hashlib.sha256(data).hexdigest())
+        headers = {"Content-Type": "application/json", **checksum}
         if self._put(name, data, headers | condition):
             return True
         # An answer that was lost makes a retry meet its own object.
         found = self.read(name)
         return found is not None and found.data == data
 
-    def upload(self, file: Path, name: str) -> None:
+    def upload(self, file: Path, name: str, sha256: str = "") -> None:
         """Copy a file into the store, unless it is there already.
 
         It becomes visible when it is whole, and is known to have arrived by its SHA-256.
+
+        Args:
+            file: The file.
+            name: Of the object.
+            sha256: What the store must find the content to have, in hexadecimal; empty: what the
+                file has.
 
         Raises:
             BadInput: If the credentials do not allow it.
             StoreUnreachable: If the store fails; the same call again completes it.
         """
-        size = file.stat().st_size
-        with open(file, "rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256")
-        metadata = {NOTED: digest.hexdigest()}
-        if size <= PART_BYTES:
-            metadata |= _checksum(digest)
-            # One request, where nothing is there yet.
-            if self._put(name, file.read_bytes(), metadata | ABSENT):
-                return
-        if self._holds(name, size, digest.hexdigest()):
+        if file.stat().st_size > PART_BYTES:
+            self._upload_in_parts(file, name, sha256 or digest_file(file))
             return
-        with self._explained("write", name) as (bucket, key):
-            self._client.fput_object(
-                bucket, key, str(file), metadata=dict(metadata), part_size=PART_BYTES
+        data = file.read_bytes()
+        sha256 = sha256 or hashlib.sha256(data).hexdigest()
+        headers = {NOTED: sha256, **_checksum(sha256)}
+        # One request, where nothing is there yet.
+        if self._put(name, data, headers | ABSENT):
+            return
+        if not self._holds(name, len(data), sha256):
+            self._put(name, data, headers)
+
+    def upload_all(self, folder: Path, files: Mapping[str, str], below: str = "") -> None:
+        """Copy files of a folder into the store, several at a time.
+
+        Args:
+            folder: The folder.
+            files: SHA-256 by name, as `upload` takes it; names are relative to the folder.
+            below: A folder of the store that they go to, with a slash at its end.
+
+        Raises:
+            BadInput: If the credentials do not allow it.
+            StoreUnreachable: If the store fails; the same call again completes it.
+        """
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            places = [folder / name for name in files], [below + name for name in files]
+            list(pool.map(self.upload, *places, files.values()))
+
+    def _upload_in_parts(self, file: Path, name: str, sha256: str) -> None:
+        """Copy a large file."""
+        size = file.stat().st_size
+        if self._holds(name, size, sha256):
+            return
+        with ThreadPoolExecutor(1) as pool, self._explained("write", name) as (bucket, key):
+            expected = pool.submit(_etag_of_parts, file)
+            written = self._client.fput_object(
+                bucket, key, str(file), metadata={NOTED: sha256}, part_size=PART_BYTES
             )
-        # The server checks the parts of an upload, but not the SHA-256 of the whole.
-        if size > PART_BYTES and self.sha256(name) != digest.hexdigest():
+        # The server checks each part on its way. Most name the whole by the digests of the parts as
+        # they have them: then nothing else is stored than was sent. Others are read back.
+        if written.etag != expected.result() and self.sha256(name) != sha256:
             raise StoreUnreachable(
                 f"{self.location}/{name} is not what was sent. Run the same command again; if it "
                 "stays, the store or the way to it damages data."
@@ -194,7 +225,7 @@ class Store:
         for name in names:
             if ".." in PurePosixPath(name).parts or name.startswith("/"):
                 raise BadInput(f"{self.location} holds the name {name!r}. Expected plain names.")
-        with ThreadPoolExecutor(DOWNLOADS_AT_A_TIME) as pool:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
             list(pool.map(lambda name: self.download(name, folder / name), names))
         return _digest(listed)
 
@@ -286,9 +317,19 @@ class Store:
             ) from None
 
 
-def _checksum(digest: "hashlib._Hash") -> dict[str, str]:
+def _etag_of_parts(file: Path) -> str:
+    """Return how most stores name an object that was uploaded in our parts."""
+    digests = []
+    with open(file, "rb") as stream:
+        while part := stream.read(PART_BYTES):
+            digests.append(hashlib.md5(part, usedforsecurity=False).digest())
+    whole = hashlib.md5(b"".join(digests), usedforsecurity=False).hexdigest()
+    return f"{whole}-{len(digests)}"
+
+
+def _checksum(sha256: str) -> dict[str, str]:
     """Return the header by which the server checks it; a bucket with a lock demands one."""
-    return {"x-amz-checksum-sha256": base64.b64encode(digest.digest()).decode()}
+    return {"x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode()}
 
 
 def _digest(listed: list[tuple[str, str]]) -> str:

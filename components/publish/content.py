@@ -1,6 +1,5 @@
 """The files of a release: packages, model card, manifest, provenance and digests."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -11,11 +10,11 @@ from typing import Any
 from components.publish.card import model_card
 from components.publish.config import PublishConfig
 from components.publish.provenance import make_statement
-from thimble.artifact import load_history, write_json
+from thimble.artifact import digest_file, load_history, write_json
 from thimble.envelope import seal_statement
 from thimble.releases import PROVENANCE, SUMS
 
-__all__ = ["Content", "digest_file", "fill_release"]
+__all__ = ["Content", "fill_release"]
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,3 @@ def _manifest(
             for each in content.chosen
         ],
     }
-
-
-def digest_file(file: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from components.publish.config import OriginConfig, PublishConfig, ReleaseConfig, UseConfig
-from components.publish.content import Content, digest_file, fill_release
+from components.publish.content import Content, fill_release
 from components.publish.terms import check_terms
-from thimble.artifact import read_json, write_atomically
+from thimble.artifact import digest_file, read_json, write_atomically
 from thimble.codec import inspect
 from thimble.releases import SUMS, VERSION_DIGITS, submit
 from thimble.stage import BadInput, GateFailed, Run

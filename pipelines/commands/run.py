@@ -11,6 +11,8 @@ import click
 
 from thimble.stage import BadInput
 
+# Exit codes from here on: the run was ended by a signal, and its user waits for the prompt.
+INTERRUPTED = 128
 PARAMS = Path(__file__).resolve().parents[1] / "params"
 
 
@@ -48,6 +50,11 @@ PARAMS = Path(__file__).resolve().parents[1] / "params"
     help="Change a parameter; `all.FIELD=VALUE` for every task that has it.",
 )
 @click.option(
+    "--artifacts",
+    metavar="s3://BUCKET/PREFIX",
+    help="Copy what the run made into an object store when it ends, but no pages.",
+)
+@click.option(
     "--max-dice-drop",
     type=float,
     metavar="DROP",
@@ -72,6 +79,7 @@ def run(
     out: Path | None,
     runner: str,
     changes: tuple[str, ...],
+    artifacts: str | None,
     **search: Any,
 ) -> None:
     """Run the whole pipeline: ingest, train, compress, evaluate, report.
@@ -89,6 +97,7 @@ def run(
       thimble run --params my.yaml --data scans --set prune.sparsity=0.95 --set all.seed=2
       thimble run --params my.yaml --data scans --max-dice-drop 0.005 --max-bytes 40000
       thimble run --params my.yaml --data scans --runner docker
+      thimble run --params nuclei --data s3://datasets/nuclei --artifacts s3://artifacts/nuclei
     """
     path = parameter_file(params)
     folder = out or Path("runs") / path.stem
@@ -98,7 +107,7 @@ def run(
             "a search runs its trials as processes of this machine. Received: --runner docker. "
             "Leave it out, then run the parameters that were found with it."
         )
-    context.exit(_run(path, data, folder, changes, given, runner))
+    context.exit(_run(path, data, folder, changes, given, runner, artifacts))
 
 
 def parameter_file(params: str) -> Path:
@@ -120,6 +129,7 @@ def _run(
     changes: tuple[str, ...],
     search: dict[str, Any],
     runner: str,
+    artifacts: str | None,
 ) -> int:
     """Run the pipeline, after a search if there is a budget; show it; return the exit code."""
     from rich.console import Console
@@ -138,6 +148,7 @@ def _run(
         budget, group = _budget(search, group)
     with console.status("reading the stages"):
         apply_tags()  # before the components are imported, which happens with the pipeline
+    mirror = _mirror(artifacts, folder)
     if search:
         from pipelines.commands.search import SearchCommand
 
@@ -152,7 +163,20 @@ def _run(
     outcome = run_pipeline(compress, arguments, folder, choose_progress(console), runner=runner)
     publish_results(outcome.outputs, folder)
     show_outcome(console, outcome, folder)
+    if mirror and outcome.exit_code < INTERRUPTED:
+        with console.status("copying the artifacts"):
+            count = mirror.copy(outcome)
+        console.print(f"artifacts: {count} files in {mirror}", markup=False, soft_wrap=True)
     return int(outcome.exit_code)
+
+
+def _mirror(artifacts: str | None, folder: Path) -> Any:
+    """Return what copies the artifacts; whether the store takes them is known before the run."""
+    if artifacts is None:
+        return None
+    from pipelines.mirror import Mirror
+
+    return Mirror(artifacts, folder)
 
 
 def _budget(search: dict[str, Any], group: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -97,10 +97,7 @@ def test_images_with_tensorflow_share_its_layer(
 ) -> None:
     base = docker.images.get(base_image).attrs["RootFS"]["Layers"]
     # The environment, the lock, the packages.
-    shared = {
-        tuple(images[stage].attrs["RootFS"]["Layers"][: len(base) + 3])
-        for stage in SHARING
-    }
+    shared = {tuple(images[stage].attrs["RootFS"]["Layers"][: len(base) + 3]) for stage in SHARING}
     assert len(shared) == 1
 
 

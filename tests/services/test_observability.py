@@ -1,10 +1,7 @@
 """Metrics all the way: stages push, Prometheus scrapes, panels show, alerts arrive."""
 
 import dataclasses
-import os
 import queue
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +11,6 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.observability.queries import EVERY_PANEL
 from tests.services.prometheus import DEADLINE_SECONDS, Prometheus, fetch, serve_gateway
 from thimble.artifact import finish
 from thimble.push import Ending, push_ending
@@ -22,22 +18,6 @@ from thimble.stage import BadInput, start
 
 pytestmark = pytest.mark.services
 
-# About as small as a network can be that learns enough to teach.
-PARAMETERS = {
-    "all": {"patch_size": 64, "batch_size": 4, "evaluate_every": 10},
-    "ingest": {"phantom_images": 12, "phantom_size": 64, "tile": 64, "elastic_copies": 1},
-    "train": {"base_width": 4, "depth": 2, "steps": 60, "learning_rate": 0.003},
-    "baseline": {"steps": 4},
-    "prune": {"sparsity": 0.3, "steps": 4},
-    "quantize": {"codebook_size": 16, "steps": 4},
-    "distill": {"base_width": 2, "steps": 4},
-    "student_prune": {"sparsity": 0.3, "steps": 4},
-    "student_quantize": {"codebook_size": 16, "steps": 4},
-    "control": {"steps": 4},
-    "convert": {"variants": "float32,int8", "calibration_patches": 2, "check_patches": 1},
-    "benchmark": {"threads": "1", "iterations": 10, "seconds": 0.05},
-    "report": {"max_dice_drop": 1.0, "max_worst_slice_drop": 0.0},
-}
 # bcrypt of "not a secret".
 PASSWORD_HASH = "$2b$05$abcdefghijklmnopqrstuuiitcSTbmWtinjxTMhPy6Z4ocreVFuRu"
 
@@ -189,43 +169,3 @@ def test_an_alert_reaches_its_receiver(prometheus: Prometheus) -> None:
     ]
     assert alerts == [("ThimblePackageTooBig", "int8")]
     assert "package-too-big.md" in message["alerts"][0]["annotations"]["runbook_url"]
-
-
-@pytest.fixture(scope="module")
-def ran(prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> Prometheus:
-    """Prometheus after a run that ended with a release, and one whose gate failed."""
-    folder = tmp_path_factory.mktemp("run")
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(PARAMETERS))
-    command = [sys.executable, "-m", "pipelines.cli", "run", "--params", str(folder / "tiny.yaml")]
-    command += ["--out", str(folder / "tiny")]
-    environment = {**os.environ, "THIMBLE_PUSHGATEWAY_URL": prometheus.gateway}
-    for changes, expected in ([], 0), (["--set", "report.max_p90_seconds=1e-9"], 1):
-        done = subprocess.run(
-            [*command, *changes], capture_output=True, text=True, check=False, env=environment
-        )
-        assert done.returncode == expected, done.stdout + done.stderr
-        assert "warning" not in done.stderr
-    prometheus.wait('thimble_last_failure_timestamp_seconds{stage="run", pipeline="compress"}')
-    return prometheus
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_a_run_is_counted(ran: Prometheus) -> None:
-    mine = 'pipeline="compress", dataset="phantom_membranes"'
-    stages = ran.query(f"count by (stage) (thimble_last_success_timestamp_seconds{{{mine}}})")
-    assert len(stages) == 13  # the twelve, and the run
-    failed = ran.query(f"thimble_last_failure_timestamp_seconds{{{mine}}}")
-    assert {sample["metric"]["stage"] for sample in failed} == {"publish", "run"}
-    released = ran.query(f'thimble_run_info{{stage="publish", variant!="", {mine}}}')
-    assert released[0]["metric"]["run"] == "tiny"
-    assert len(released[0]["metric"]["package_digest"]) == 64
-    assert not ran.query(f'thimble_run_info{{package_digest="", variant!="", {mine}}}')
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("expression", EVERY_PANEL)
-def test_every_panel_returns_data(ran: Prometheus, expression: str) -> None:
-    expression = expression.replace('pipeline=~".*"', 'pipeline="compress"')
-    ran.wait(expression)
