@@ -4,9 +4,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The images need a Docker engine and half an hour, the store a MinIO: they are asked for by name.
+# The images need a Docker engine and half an hour, the services their servers: they are asked for by name.
 if ! (($#)); then
-  mapfile -t all < <(printf '%s\n' benchmarks/*/ | grep -vE '/(images|store)/')
+  mapfile -t all < <(printf '%s\n' benchmarks/*/ | grep -vE '/(images|services)/')
   set -- "${all[@]}"
 fi
 for name in "$@"; do

@@ -18,7 +18,7 @@ from tests.services.minio import OpenAs, StoreServer, opener
 from thimble import store_access
 from thimble.artifact import read_json
 from thimble.stage import BadInput, flat_fields, start
-from thimble.store import PART_BYTES
+from thimble.store import PART_BYTES, Store
 from thimble.store_access import StoreUnreachable
 
 pytestmark = pytest.mark.services
@@ -87,6 +87,28 @@ def test_small_files(open_as: OpenAs, tmp_path: Path, size: int) -> None:
     store.upload(tmp_path / "in", f"{size}")
     store.download(f"{size}", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == bytes(size)
+
+
+def test_what_is_not_as_listed_is_refused(open_as: OpenAs, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"other")
+    store = open_as("pipeline", "s3://artifacts/listed")
+    with pytest.raises(StoreUnreachable, match="cannot write"):
+        store.upload(tmp_path / "in", "x", hashlib.sha256(b"listed").hexdigest())
+    assert store.read("x") is None
+
+
+@pytest.mark.parametrize("etag", ["as MinIO has it", "another"])
+def test_parts_are_read_back_where_the_store_does_not_say_what_it_has(
+    open_as: OpenAs, large: Path, monkeypatch: pytest.MonkeyPatch, etag: str
+) -> None:
+    store = open_as("pipeline", f"s3://artifacts/parts/{len(etag)}")
+    real, read = Store.sha256, []
+    monkeypatch.setattr(Store, "sha256", lambda self, name: read.append(name) or real(self, name))
+    if etag == "another":
+        monkeypatch.setattr("thimble.store._etag_of_parts", lambda file: "of an encrypted bucket")
+    store.upload(large, "x")
+    assert read == (["x"] if etag == "another" else [])
+    assert real(store, "x") == digest(large)
 
 
 def test_what_is_damaged_is_not_kept(open_as: OpenAs, tmp_path: Path) -> None:
