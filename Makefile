@@ -103,5 +103,5 @@ lock: setup  ## Make the locks again (UPGRADE=1 takes newer versions)
 	@$(BIN)/python images/lock.py $(if $(UPGRADE),--upgrade)
 
 clean:  ## Remove the environment and caches, but no run
-	@rm -rf .venv .venv-bench-codec .venv-fuzz .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build thimble/codec/*.so
+	@rm -rf .venv .venv-validate .venv-bench-codec .venv-fuzz .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build thimble/codec/*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,9 @@ DEVELOPMENT = Path("images/development/requirements.txt")
 # What builds an image without being in it: the codec's compiler driver, the bill of materials.
 TOOLS = Path("images/tools.txt")
 OLDEST_PYTHON = "3.11"
+# What the tests ran is what an image holds. One whose packages exclude those of development is
+# tested in an environment of its own, made from its lock.
+SAME_VERSIONS = ["--upgrade", "--constraint", str(DEVELOPMENT)]
 
 
 def compile_lock(sources: list[str], output: Path, *options: str, requirement: str = "") -> None:
@@ -62,9 +65,9 @@ def main() -> None:
         lock = Path("images", image["name"], "requirements.txt")
         (ROOT / lock).parent.mkdir(exist_ok=True)
         if lock != DEVELOPMENT:
-            # The same versions everywhere: what the tests ran is what the image holds.
-            options = ["--extra", image["extra"], "--constraint", str(DEVELOPMENT)]
-            compile_lock(["pyproject.toml"], lock, "--no-annotate", "--upgrade", *options)
+            options = upgrade if image.get("environment") else SAME_VERSIONS
+            options = ["--extra", image["extra"], "--no-annotate", *options]
+            compile_lock(["pyproject.toml"], lock, *options)
         if image["runtime"]:
             append_runtime(lock)
         print(f"{lock}: {(ROOT / lock).read_text(encoding='utf-8').count('==')} packages")
