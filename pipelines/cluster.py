@@ -19,6 +19,7 @@ from kfp.compiler.pipeline_spec_builder import write_pipeline_spec_to_file
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
 from pipelines.parameters import typed
+from pipelines.plan import IMAGE_OF
 from thimble.artifact import write_atomically
 from thimble.stage import BadInput, require
 
@@ -202,8 +203,9 @@ def write_package(
 
 
 def _stage(label: str) -> str:
-    """Return the stage of an executor: `exec-train-3` is of train."""
-    return re.sub(r"(-\d+)+$", "", label.removeprefix("exec-"))
+    """Return the stage whose image an executor runs: `exec-train-3` is of train."""
+    name = re.sub(r"(-\d+)+$", "", label.removeprefix("exec-"))
+    return IMAGE_OF.get(name, name)
 
 
 def _tasks(spec: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:

@@ -1,5 +1,7 @@
 """The main pipeline: scans in, packages small enough for a phone and the proof out."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from kfp import dsl
@@ -16,6 +18,7 @@ from components.quantize.component import quantize
 from components.report.component import report
 from components.train.component import train
 from components.validate.component import validate
+from pipelines.refuse import only_if_fit
 from pipelines.settings import Settings, configured, pick
 
 __all__ = [
@@ -103,12 +106,18 @@ def deep_compression(
     return deliver(quantized, dataset, branch, settings, baseline=baseline)
 
 
-def trunk(settings: Settings) -> tuple[Any, Any, Any]:
-    """Make the data set, check it and train the teacher; return the three."""
+@contextlib.contextmanager
+def trunk(settings: Settings) -> Iterator[tuple[Any, Any, Any]]:
+    """Make the data set, check it and, if it is fit, train the teacher and build the block.
+
+    Yields:
+        The data set, the artifact of validate and the teacher.
+    """
     dataset = ingest(**settings["ingest"]).outputs["dataset"]
     valid = validate(dataset=dataset, **settings["validate"])
-    teacher = train(dataset=dataset, branch="teacher", **settings["train"]).after(valid)
-    return dataset, valid, teacher.outputs["trained"]
+    with only_if_fit(valid):
+        teacher = train(dataset=dataset, branch="teacher", **settings["train"])
+        yield dataset, valid.outputs["validation"], teacher.outputs["trained"]
 
 
 def baseline_branch(teacher: Any, dataset: Any, settings: Settings) -> tuple[Any, Any]:
@@ -157,24 +166,38 @@ def student_branch(teacher: Any, shared: dict[str, Any], settings: Settings) -> 
     ).set_display_name("student")
 
 
-def control_branch(valid: Any, shared: dict[str, Any], settings: Settings) -> Any:
+def control_branch(shared: dict[str, Any], settings: Settings) -> Any:
     """Train the student's network alone for as many steps: what distillation has to beat."""
     width = {"base_width": settings["distill"]["base_width"]}
-    alone = (
-        train(
-            dataset=shared["dataset"],
-            branch="control",
-            **{**settings["train"], **settings["control"], **width},
-        )
-        .after(valid)
-        .set_display_name("control")
-    )
+    alone = train(
+        dataset=shared["dataset"],
+        branch="control",
+        **{**settings["train"], **settings["control"], **width},
+    ).set_display_name("control")
     return deliver_compared(
         model=alone.outputs["trained"],
         branch="control",
         **shared,
         **settings.hand_on(*DELIVERY),
     ).set_display_name("control")
+
+
+def judge_and_publish(branches: dict[str, Any], validation: Any, settings: Settings) -> None:
+    """Write the report about all branches and, if the gates hold, the release."""
+    found = {}
+    for name, delivered in branches.items():
+        found[f"{name}_evaluation"] = delivered.outputs["evaluation"]
+        found[f"{name}_benchmark"] = delivered.outputs["benchmarked"]
+    judged = report(validation=validation, **found, **settings["report"])
+    publish(
+        verdict=judged.outputs["verdict"],
+        teacher=branches["teacher"].outputs["converted"],
+        teacher_evaluation=branches["teacher"].outputs["evaluation"],
+        student=branches["student"].outputs["converted"],
+        student_evaluation=branches["student"].outputs["evaluation"],
+        baseline_evaluation=branches["baseline"].outputs["evaluation"],
+        **settings["publish"],
+    ).set_caching_options(False)
 
 
 @dsl.pipeline(name="compress")
@@ -191,27 +214,13 @@ def control_branch(valid: Any, shared: dict[str, Any], settings: Settings) -> An
 )
 def compress(settings: Settings):
     """Train a teacher, compress it and a student of it, and judge both against the teacher."""
-    dataset, valid, teacher = trunk(settings)
-    longer, baseline = baseline_branch(teacher, dataset, settings)
-    shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
-    branches = {
-        "baseline": baseline,
-        "teacher": teacher_branch(teacher, longer, shared, settings),
-        "student": student_branch(longer, shared, settings),
-        "control": control_branch(valid, shared, settings),
-    }
-
-    found = {}
-    for name, delivered in branches.items():
-        found[f"{name}_evaluation"] = delivered.outputs["evaluation"]
-        found[f"{name}_benchmark"] = delivered.outputs["benchmarked"]
-    judged = report(validation=valid.outputs["validation"], **found, **settings["report"])
-    publish(
-        verdict=judged.outputs["verdict"],
-        teacher=branches["teacher"].outputs["converted"],
-        teacher_evaluation=branches["teacher"].outputs["evaluation"],
-        student=branches["student"].outputs["converted"],
-        student_evaluation=branches["student"].outputs["evaluation"],
-        baseline_evaluation=baseline.outputs["evaluation"],
-        **settings["publish"],
-    ).set_caching_options(False)
+    with trunk(settings) as (dataset, validation, teacher):
+        longer, baseline = baseline_branch(teacher, dataset, settings)
+        shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
+        branches = {
+            "baseline": baseline,
+            "teacher": teacher_branch(teacher, longer, shared, settings),
+            "student": student_branch(longer, shared, settings),
+            "control": control_branch(shared, settings),
+        }
+        judge_and_publish(branches, validation, settings)

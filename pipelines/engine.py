@@ -143,6 +143,11 @@ class Engine:
     _executed: bool = False
     _code: int = 0
 
+    @property
+    def planned(self) -> int:
+        """Return how many tasks a run has that ends well."""
+        return sum(not task.ends_the_run for task in self.plan.values())
+
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
         """Replace the names of kfp.local inside the block."""

@@ -16,6 +16,7 @@ from kfp import dsl, local
 
 from pipelines.engine import Engine
 from pipelines.identity import identify
+from pipelines.interpreters import find_interpreters
 from pipelines.plan import plan_tasks
 from pipelines.processes import Interrupted, Watcher, signals_interrupt
 from pipelines.progress import Progress, TaskResult
@@ -68,14 +69,15 @@ def run_pipeline(
         arguments: Its parameters; `ingest_kind`, if there is one, names the kind of data.
         run_folder: Where everything of the run goes.
         progress: Shows the run.
-        interpreters: Python by image name (without tag), for images with packages of their own.
+        interpreters: Python by image name (without tag), for images with packages of their own;
+            by default those that setup made.
         runner: `local` for processes of this machine, `docker` for the stages' images.
 
     Returns:
         The outcome; a stage that fails is an outcome, not an exception.
 
     Raises:
-        BadInput: If the folder cannot be used, or an image is missing.
+        BadInput: If the folder cannot be used, or an image or an interpreter is missing.
     """
     with open_run(run_folder, describe(pipeline, arguments)) as folder:
         return run_in(folder, pipeline, arguments, progress, interpreters, runner)
@@ -104,6 +106,8 @@ def run_in(
     with Watcher() as watcher:
         plan = plan_tasks(pipeline.pipeline_spec)
         identity = identify(pipeline.name, arguments, folder.root.name)
+        if interpreters is None and runner == "local":
+            interpreters = find_interpreters(pipeline.pipeline_spec)
         engine = Engine(folder, plan, watcher, progress, interpreters or {}, identity)
         if runner == "docker":
             from pipelines.containers import Containers
@@ -111,7 +115,7 @@ def run_in(
             engine.folder = folder.for_containers()
             engine.containers = Containers(engine.folder, arguments, watcher)
             engine.containers.require_images(pipeline.pipeline_spec)
-        progress.start(len(plan))
+        progress.start(engine.planned)
         error: BaseException | None = None
         try:
             _execute(engine, lambda: pipeline(**arguments))
@@ -197,7 +201,7 @@ def _conclude(
         exit_code, message, log = error.exit_code, str(error), getattr(error, "log", None)
     outcome = Outcome(exit_code, message, log, engine.results, outputs, seconds, pages)
     with contextlib.suppress(OSError):  # the outcome is told even if the disk is full
-        _record(engine.folder, description, outcome, len(engine.plan))
+        _record(engine.folder, description, outcome, engine.planned)
     if not isinstance(error, Interrupted):
         ending = Ending(RUN, seconds, failed=bool(exit_code))
         push_ending(ending, {**os.environ, **engine.identity})

@@ -7,7 +7,10 @@ from typing import Any
 
 from kfp.local import graph_utils
 
-__all__ = ["Task", "plan_tasks", "sort_tasks"]
+__all__ = ["IMAGE_OF", "Task", "plan_tasks", "sort_tasks"]
+
+# Steps without an image of their own, and the stage whose image they run in.
+IMAGE_OF = {"refuse": "validate"}
 
 _kfp_sort = graph_utils.topological_sort_tasks
 
@@ -17,7 +20,8 @@ class Task:
     """One task of a pipeline.
 
     Attributes:
-        number: Place in the order of execution, from 1.
+        number: Place in the order of execution, from 1; one that ends the run takes the place of
+            the next.
         stage: The component's name.
         branch: The part of the pipeline that it belongs to; empty for the trunk.
         is_exit: Whether it runs even after a failure.
@@ -27,6 +31,11 @@ class Task:
     stage: str
     branch: str
     is_exit: bool
+
+    @property
+    def ends_the_run(self) -> bool:
+        """Tell whether it runs instead of all that comes after it."""
+        return self.stage in IMAGE_OF
 
     @property
     def label(self) -> str:
@@ -84,4 +93,5 @@ def _walk(spec: Any, dag: Any, branch: str, plan: dict[str, Task]) -> None:
             is_exit = any(
                 value.HasField("task_final_status") for value in task.inputs.parameters.values()
             )
-            plan[task.component_ref.name] = Task(len(plan) + 1, stage, inner, is_exit)
+            before = sum(not known.ends_the_run for known in plan.values())
+            plan[task.component_ref.name] = Task(before + 1, stage, inner, is_exit)

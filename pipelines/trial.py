@@ -36,10 +36,10 @@ REFERENCE = "float32"
 @configured(**TRUNK, **COMPRESSION, **DELIVERY)
 def teacher_trial(settings: Settings):
     """Compress the teacher and compare it with the baseline."""
-    dataset, _, teacher = trunk(settings)
-    longer, baseline = baseline_branch(teacher, dataset, settings)
-    shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
-    teacher_branch(teacher, longer, shared, settings)
+    with trunk(settings) as (dataset, _, teacher):
+        longer, baseline = baseline_branch(teacher, dataset, settings)
+        shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
+        teacher_branch(teacher, longer, shared, settings)
 
 
 @dsl.pipeline(name="student-trial")
@@ -48,10 +48,10 @@ def teacher_trial(settings: Settings):
 )  # fmt: skip
 def student_trial(settings: Settings):
     """Distill a student, compress it and compare it with the baseline."""
-    dataset, _, teacher = trunk(settings)
-    longer, baseline = baseline_branch(teacher, dataset, settings)
-    shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
-    student_branch(longer, shared, settings)
+    with trunk(settings) as (dataset, _, teacher):
+        longer, baseline = baseline_branch(teacher, dataset, settings)
+        shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
+        student_branch(longer, shared, settings)
 
 
 def trial_run(choice: Choice, arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

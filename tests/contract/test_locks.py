@@ -1,6 +1,7 @@
 """One list names every image; each has a lock that holds all that its stage imports."""
 
 import re
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -49,7 +50,23 @@ def test_images_hold_the_versions_that_were_tested(stage: str) -> None:
         text = (ROOT / "images" / name / "requirements.txt").read_text(encoding="utf-8")
         return {match.group() for match in PINNED.finditer(text)}
 
-    assert pins(stage) <= pins("development")
+    environment = next(i for i in _images() if i["name"] == stage).get("environment")
+    if environment:
+        assert _installed(ROOT / str(environment)) <= pins(stage)
+    else:
+        assert pins(stage) <= pins("development")
+
+
+def _installed(environment: Path) -> set[str]:
+    """What setup put into an environment: name and version, without ourselves."""
+    program = (
+        "from importlib.metadata import distributions as found\n"
+        "for each in found(): print(each.metadata['Name'], each.version)"
+    )
+    command = [environment / "bin" / "python", "-I", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    named = (line.split() for line in done.stdout.splitlines())
+    return {f"{_canonical(name)}=={version}" for name, version in named if name != "thimble"}
 
 
 def test_lock_holds_what_the_stage_imports(stage: str, imports: grimp.ImportGraph) -> None:

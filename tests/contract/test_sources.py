@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ("components", "pipelines", "thimble", "images", "docs", "benchmarks", "tests")
 BANNED = {"utils", "helpers", "common", "misc", "manager"}
 MODULE_LINES, FUNCTION_LINES = 400, 50
-IGNORED = {".git", ".venv", "runs", "__pycache__"}
+IGNORED = {".git", ".venv", ".venv-validate", "runs", "__pycache__"}
 
 # Joined here, so that this file names no index either.
 INDEX_HOSTS = [

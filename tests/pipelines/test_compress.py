@@ -18,6 +18,12 @@ def compress() -> Any:
     return compress
 
 
+@pytest.fixture
+def trained(compress: Any) -> Any:
+    """The tasks behind the condition that validate passed."""
+    return compress.pipeline_spec.components["comp-condition-3"].dag.tasks
+
+
 def test_golden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make golden` writes the copy again after a wanted change."""
     import os
@@ -36,7 +42,7 @@ def test_order(compress: Any) -> None:
     delivery = ["huffman", "convert", "benchmark", "evaluate"]
     compression = ["prune", "quantize", *delivery]
     assert labels == [
-        *("ingest", "validate", "train"),
+        *("ingest", "validate", "refuse", "train"),
         *(f"{stage} (baseline)" for stage in ["train", *delivery]),
         *(f"{stage} (teacher)" for stage in compression),
         *(f"{stage} (student)" for stage in ["distill", *compression]),
@@ -56,12 +62,11 @@ def test_every_parameter_is_handed_on() -> None:
             assert set(task.get("inputs", {}).get("parameters", {})) == set(inputs)
 
 
-def test_parameters_reach_the_task_that_they_name(compress: Any) -> None:
-    tasks = compress.pipeline_spec.root.dag.tasks
-
+def test_parameters_reach_the_task_that_they_name(trained: Any) -> None:
     def source(task: str, name: str) -> str:
-        value = tasks[task].inputs.parameters[name]
-        return value.component_input_parameter or value.runtime_value.constant.string_value
+        value = trained[task].inputs.parameters[name]
+        given = value.component_input_parameter or value.runtime_value.constant.string_value
+        return str(given).removeprefix("pipelinechannel--")
 
     assert source("deep-compression", "prune_sparsity") == "prune_sparsity"
     assert source("deep-compression-2", "prune_sparsity") == "student_prune_sparsity"
@@ -73,24 +78,31 @@ def test_parameters_reach_the_task_that_they_name(compress: Any) -> None:
     assert source("train-3", "base_width") == "distill_base_width"
 
 
-def test_the_baseline_teaches_both_branches(compress: Any) -> None:
-    tasks = compress.pipeline_spec.root.dag.tasks
+def test_the_baseline_teaches_both_branches(trained: Any) -> None:
+    def producer(task: str, name: str) -> str:
+        return str(trained[task].inputs.artifacts[name].task_output_artifact.producer_task)
+
     for task in ("deep-compression", "deep-compression-2", "distill"):
-        assert (
-            tasks[task].inputs.artifacts["teacher"].task_output_artifact.producer_task == "train-2"
-        )
-    assert (
-        tasks["deep-compression"].inputs.artifacts["model"].task_output_artifact.producer_task
-        == "train"
-    )
+        assert producer(task, "teacher") == "train-2"
+    assert producer("deep-compression", "model") == "train"
 
 
-def test_publish_is_never_cached_and_training_waits_for_validation(compress: Any) -> None:
-    tasks = compress.pipeline_spec.root.dag.tasks
-    assert not tasks["publish"].caching_options.enable_cache
-    assert all(t.caching_options.enable_cache for n, t in tasks.items() if n == "train")
-    for name in ("train", "train-3"):
-        assert "validate" in tasks[name].dependent_tasks
+def test_publish_is_never_cached(trained: Any) -> None:
+    assert not trained["publish"].caching_options.enable_cache
+    assert all(t.caching_options.enable_cache for n, t in trained.items() if n == "train")
+
+
+def test_nothing_but_the_refusal_is_outside_the_condition(compress: Any) -> None:
+    spec = compress.pipeline_spec
+    assert sorted(spec.root.dag.tasks) == ["condition-branches-1", "ingest", "validate"]
+    branches = spec.components["comp-condition-branches-1"].dag.tasks
+    verdict = "inputs.parameter_values['pipelinechannel--validate-verdict']"
+    conditions = {name: each.trigger_policy.condition for name, each in branches.items()}
+    assert conditions == {
+        "condition-2": f"{verdict} != 'passed'",
+        "condition-3": f"!({verdict} != 'passed')",
+    }
+    assert list(spec.components["comp-condition-2"].dag.tasks) == ["refuse"]
 
 
 @pytest.mark.parametrize("name", ["demo", "isbi2012", "nuclei"])
