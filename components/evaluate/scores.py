@@ -11,13 +11,13 @@ import numpy.typing as npt
 from components.evaluate.lesions import Bins, Lesions, found_lesions, parse_edges
 from components.evaluate.pictures import safe_name
 from thimble.artifact import read_json
+from thimble.boundaries import hausdorff95
 from thimble.scoring import (
     Counts,
     bootstrap_difference,
     confusion,
     dice,
     foreground_dice,
-    hausdorff95,
     worst_decile,
 )
 from thimble.stage import BadInput, require

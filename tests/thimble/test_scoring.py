@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from thimble.boundaries import hausdorff95
 from thimble.scoring import (
     bootstrap_difference,
     cluster_sums,
     confusion,
     dice,
     foreground_dice,
-    hausdorff95,
     resample_totals,
     worst_decile,
 )

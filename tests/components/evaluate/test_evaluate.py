@@ -12,11 +12,12 @@ from components.evaluate.evaluate import EvaluateConfig, evaluate_variants
 from components.evaluate.pictures import read_mask, safe_name
 from components.evaluate.scores import CompareConfig
 from thimble.artifact import digest_folder, finish, read_json, write_json
+from thimble.boundaries import hausdorff95
 from thimble.codec import decode
 from thimble.models import to_keras
 from thimble.preprocessing import normalize
 from thimble.records import load_dataset, read_records
-from thimble.scoring import bootstrap_difference, confusion, foreground_dice, hausdorff95
+from thimble.scoring import bootstrap_difference, confusion, foreground_dice
 from thimble.stage import BadInput, flat_fields, flatten, from_flat, start
 from thimble.tiling import predict_tiled
 from thimble.weights import Weights

@@ -13,9 +13,10 @@ from components.evaluate.evaluate import EvaluateConfig, evaluate_variants
 from components.evaluate.pictures import read_mask, safe_name
 from tests.components.conftest import convert_into, write_dataset
 from thimble.artifact import finish, read_json
+from thimble.boundaries import hausdorff95
 from thimble.metrics import METRICS, split_figure
 from thimble.records import encode_entries, load_dataset, read_records
-from thimble.scoring import confusion, foreground_dice, hausdorff95
+from thimble.scoring import confusion, foreground_dice
 from thimble.stage import BadInput, flat_fields, start
 
 # Rows are 2 mm apart, columns 0.5 mm.
