@@ -23,6 +23,8 @@ class ReleaseConfig:
         release_url: Folder of releases in an object store, `s3://bucket/prefix`; empty for none.
         report_url: Folder for the report in another, private bucket, as it shows scans; empty for
             none.
+        basis_url: Folder for the basis of the next training in a private bucket, as it holds the
+            scans of the test split; empty for none.
     """
 
     release_folder: str = ""
@@ -30,6 +32,7 @@ class ReleaseConfig:
     release_packages: str = ""
     release_url: str = ""
     report_url: str = ""
+    basis_url: str = ""
 
     def __post_init__(self) -> None:
         """Check names."""
@@ -39,12 +42,14 @@ class ReleaseConfig:
             "release_name must be one folder name that does not start with a dot",
             release_name=self.release_name,
         )
-        buckets = [Location.parse(url).bucket for url in (self.release_url, self.report_url) if url]
-        require(
-            len(buckets) == len(set(buckets)),
-            "report_url must be in another bucket than release_url: the report shows scans",
-            report_url=self.report_url,
-        )
+        public = Location.parse(self.release_url).bucket if self.release_url else ""
+        for name, what in (("report_url", "report shows"), ("basis_url", "basis holds")):
+            url = getattr(self, name)
+            require(
+                not url or Location.parse(url).bucket != public,
+                f"{name} must be in another bucket than release_url: the {what} scans",
+                **{name: url},
+            )
 
     @property
     def packages(self) -> list[str]:

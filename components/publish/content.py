@@ -46,7 +46,9 @@ class Content:
         return written or load_history(self.files[candidate["name"]].parent)
 
 
-def fill_release(folder: Path, content: Content, config: PublishConfig, overridden: str) -> None:
+def fill_release(
+    folder: Path, content: Content, config: PublishConfig, overridden: str, basis: str = ""
+) -> None:
     """Write all files; equal content, config and key give equal bytes.
 
     Args:
@@ -54,6 +56,7 @@ def fill_release(folder: Path, content: Content, config: PublishConfig, overridd
         content: What the release is made from.
         config: Its name, use and origin.
         overridden: What the card says about terms that were overridden; may be empty.
+        basis: Digest of the basis that belongs to it; empty if there is none.
 
     Raises:
         BadInput: If THIMBLE_SIGNING_KEY names no Ed25519 private key.
@@ -73,7 +76,8 @@ def fill_release(folder: Path, content: Content, config: PublishConfig, overridd
         content.baseline,
     )
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    write_json(folder / "manifest.json", _manifest(folder, content, config, origin))
+    manifest = {**_manifest(folder, content, config, origin), "basis": basis}
+    write_json(folder / "manifest.json", manifest)
     digests = {file.name: digest_file(file) for file in folder.iterdir()}
     history = [entry for each in content.chosen for entry in content.history(each)]
     origin["images"] = config.origin.images

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.publish.basis import fill_basis, upload_basis
 from components.publish.config import OriginConfig, PublishConfig, ReleaseConfig, UseConfig
 from components.publish.content import Content, fill_release
 from components.publish.terms import check_terms
-from thimble.artifact import digest_file, read_json, write_atomically
+from thimble.artifact import digest_file, digest_folder, read_json, write_atomically
 from thimble.codec import inspect
 from thimble.releases import SUMS, VERSION_DIGITS, submit
-from thimble.stage import BadInput, GateFailed, Run
+from thimble.stage import BadInput, GateFailed, Run, require
 from thimble.store import open_store
 
 __all__ = ["OriginConfig", "PublishConfig", "ReleaseConfig", "UseConfig", "publish_release"]
@@ -30,21 +31,24 @@ UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSP
 
 
 def publish_release(
-    inputs: Mapping[str, str | Path | None], config: PublishConfig, run: Run
+    inputs: Mapping[str, str | Path | None],
+    config: PublishConfig,
+    run: Run,
+    basis: str | Path | None = None,
 ) -> tuple[Callable[[Path], None], dict[str, float]]:
     """Release packages as a candidate, unless a gate failed.
 
     A release is a folder that never changes, named by the digest of its contents:
     `<release_folder>/<release_name>/<digest>/`, with the file `candidate` beside it naming the
     newest, and the same below `release_url` (`thimble.releases`). Publishing the same again changes
-    nothing. It holds no scans; the report goes to `report_url`.
+    nothing. Scans are in the report and in the basis (`components.publish.basis`) only.
 
     Args:
-        inputs: Folders by name: `verdict`, and for each branch its converted packages (`teacher`,
-            `student`) and evaluation (`teacher_evaluation`, `student_evaluation`); also
-            `baseline_evaluation`. None if absent.
+        inputs: Folders by name: `verdict`; `teacher`, `student` (converted) with `_evaluation`;
+            `baseline_evaluation`; for a basis `baseline`, `dataset`, `validation`. None if absent.
         config: Release, use and origin.
         run: Progress.
+        basis: Where the basis goes; None for nowhere.
 
     Returns:
         A function that fills a folder with the release (and puts it where it is published), and
@@ -64,10 +68,11 @@ def publish_release(
     run.progress(1, 2)
 
     def write(folder: Path) -> None:
-        fill_release(folder, content, config, overridden)
+        kept = _keep_basis(basis, inputs, chosen, config)
+        fill_release(folder, content, config, overridden, digest_folder(kept) if kept else "")
         if config.release.release_folder:
             _place(folder, Path(config.release.release_folder) / config.release.release_name)
-        _store(folder, Path(inputs["verdict"] or "") / "report.html", config)
+        _store(folder, Path(inputs["verdict"] or "") / "report.html", kept, config)
         run.progress(2, 2)
 
     total = float(sum(file.stat().st_size for file in files.values()))
@@ -180,13 +185,31 @@ def _check_terms(content: Content, config: PublishConfig) -> str:
     return check_terms(name, terms, use.intended_use, overridden, bool(release.release_url))
 
 
-def _store(made: Path, report: Path, config: PublishConfig) -> None:
-    """Put report and release into their buckets; the candidate appears last."""
+def _keep_basis(
+    basis: str | Path | None,
+    inputs: Mapping[str, str | Path | None],
+    chosen: list[dict[str, Any]],
+    config: PublishConfig,
+) -> Path | None:
+    """Write the basis, if it is wanted and all that it takes is connected."""
+    if basis and fill_basis(Path(basis), inputs, chosen, config.release.release_name):
+        return Path(basis)
+    require(
+        not config.release.basis_url,
+        "basis_url needs baseline, dataset and validation connected to publish",
+        basis_url=config.release.basis_url,
+    )
+    return None
+
+
+def _store(made: Path, report: Path, basis: Path | None, config: PublishConfig) -> None:
+    """Put report, basis and release into their buckets; the candidate appears last."""
     release = config.release
+    place = f"{release.release_name}/{digest_file(made / SUMS)[:VERSION_DIGITS]}"
     if release.report_url:
-        version = digest_file(made / SUMS)[:VERSION_DIGITS]
-        store = open_store(release.report_url)
-        store.upload(report, f"{release.release_name}/{version}/report.html")
+        open_store(release.report_url).upload(report, f"{place}/report.html")
+    if release.basis_url and basis:
+        upload_basis(basis, open_store(release.basis_url), f"{place}/basis")
     if release.release_url:
         store = open_store(release.release_url)
         name = submit(store, release.release_name, made, vars(config.origin))

@@ -193,7 +193,9 @@ def test_component(inputs: Inputs, tmp_path: Path) -> None:
 
     names = ("verdict", "teacher", "teacher_evaluation")
     given = {name: dsl.Artifact(uri=str(inputs[name])) for name in names}
-    release, metrics = (dsl.Artifact(uri=str(tmp_path / "r")), dsl.Metrics(uri=str(tmp_path / "m")))
-    component.python_func(**given, release=release, metrics=metrics, release_name="membrane")
-    assert read_json(tmp_path / "r" / "manifest.json")["name"] == "membrane"
+    outputs = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in ("release", "basis")}
+    metrics = dsl.Metrics(uri=str(tmp_path / "m"))
+    component.python_func(**given, **outputs, metrics=metrics, release_name="membrane")
+    assert not (tmp_path / "basis").exists(), "its parts are not connected"
+    assert read_json(tmp_path / "release" / "manifest.json")["name"] == "membrane"
     assert metrics.metadata["package_bytes"] > 0
