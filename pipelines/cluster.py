@@ -41,13 +41,21 @@ PUSHGATEWAY = {
     "username": "THIMBLE_PUSHGATEWAY_USERNAME",
     "password": "THIMBLE_PUSHGATEWAY_PASSWORD",
 }
+# Only where the operator made this secret, a release needs no person: see thimble.approval.
+APPROVAL = {
+    "who": "THIMBLE_AUTOMATIC_APPROVAL",
+    "accesskey": "THIMBLE_APPROVER_ACCESS_KEY",
+    "secretkey": "THIMBLE_APPROVER_SECRET_KEY",
+}
 SECRETS = {
     "ingest": {"thimble-store-ingest": STORE},
     "publish": {
         "thimble-store-pipeline": STORE,
+        "thimble-automatic-approval": APPROVAL,
         # The variable names a file, so the secret says where its own key is mounted.
         "thimble-signing": {"path": "THIMBLE_SIGNING_KEY"},
     },
+    "restore": {"thimble-store-pipeline": STORE},
 }
 MOUNTS = {"publish": {"thimble-signing": "/etc/thimble-signing"}}
 # Times of one node are no times of another, and a release is made by a run, not remembered.
@@ -93,6 +101,7 @@ PODS = {
     "benchmark": Pod(("2", "2"), ("1Gi", "1Gi"), 60),
     "report": Pod(("500m", "2"), ("1Gi", "2Gi"), 30),
     "publish": Pod(("500m", "1"), ("512Mi", "1Gi"), 30, retries=True),
+    "restore": Pod(("500m", "1"), ("512Mi", "1Gi"), 60, retries=True),
 }
 
 

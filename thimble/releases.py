@@ -31,6 +31,8 @@ __all__ = [
     "Refused",
     "approve",
     "now",
+    "read_latest",
+    "read_release",
     "revoke",
     "submit",
 ]
@@ -184,6 +186,39 @@ def revoke(store: Store, name: str, decision: Decision) -> Latest:
     return _move(store, name, "revoke", decision, decide)
 
 
+def read_latest(store: Store, model: str) -> str:
+    """Return the version of a model that is the latest release.
+
+    Raises:
+        BadInput: If none is.
+    """
+    release = _read_latest(store.read(f"{model}/latest.json"))["release"]
+    if not release:
+        raise BadInput(
+            f"{store.location}/{model} has no release. Expected one that was approved: "
+            "`thimble approve`."
+        )
+    return str(release["version"])
+
+
+def read_release(store: Store, name: str, file: str) -> bytes:
+    """Return a small file of a release.
+
+    Args:
+        store: Where releases are.
+        name: `<model>/<version>`.
+        file: One that SHA256SUMS lists.
+
+    Raises:
+        BadInput: If there is no such candidate, or it is not what was submitted.
+    """
+    sums = _read_sums(store, name, _candidate(store, name)["sha256sums"])
+    stored = store.read(f"{name}/{file}")
+    if not stored or hashlib.sha256(stored.data).hexdigest() != _listed(sums).get(file):
+        raise BadInput(f"{name}/{file} is not what was submitted. Publish again.")
+    return stored.data
+
+
 def _move(
     store: Store,
     name: str,
@@ -244,16 +279,21 @@ def _candidate(store: Store, name: str) -> dict[str, Any]:
 
 def _verify(store: Store, name: str, sha256sums: str) -> dict[str, str]:
     """Check every file of a release; return the digests by file."""
+    digests = _listed(_read_sums(store, name, sha256sums))
+    for file, digest in digests.items():
+        if store.sha256(f"{name}/{file}") != digest:
+            raise BadInput(f"{name}/{file} is not what was submitted. Publish again.")
+    return digests
+
+
+def _read_sums(store: Store, name: str, sha256sums: str) -> bytes:
+    """Return the SHA256SUMS of a release."""
     stored = store.read(f"{name}/{SUMS}")
     sums = stored.data if stored else b""
     version = name.rpartition("/")[2]
     if hashlib.sha256(sums).hexdigest() != sha256sums or not sha256sums.startswith(version):
         raise BadInput(f"{name}/{SUMS} is not what was submitted. Publish again.")
-    digests = _listed(sums)
-    for file, digest in digests.items():
-        if store.sha256(f"{name}/{file}") != digest:
-            raise BadInput(f"{name}/{file} is not what was submitted. Publish again.")
-    return digests
+    return sums
 
 
 def _verify_provenance(

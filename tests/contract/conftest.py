@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
-    "ingest validate train distill prune quantize huffman convert evaluate benchmark report publish"
+    "ingest validate train distill prune quantize huffman convert evaluate benchmark report "
+    "publish restore"
 ).split()
 
 

@@ -10,7 +10,7 @@ from thimble.artifact import write_json
 from thimble.codec import encode_model
 from thimble.weights import Weights
 
-__all__ = ["Inputs", "make_inputs", "write_package", "write_verdict"]
+__all__ = ["Inputs", "add_basis_inputs", "make_inputs", "write_package", "write_verdict"]
 
 Inputs = dict[str, str | Path | None]
 # One image is lost by compression (0.55 to 0.45), one is won, one loses more than 0.05.
@@ -123,3 +123,27 @@ def make_inputs(folder: Path) -> Inputs:
     write_verdict(given, folder / "verdict")
     (folder / "verdict" / "report.html").write_text("<p>scans</p>", encoding="utf-8")
     return given
+
+
+def add_basis_inputs(folder: Path, inputs: Inputs) -> None:
+    """Add what a basis takes: a network, a data set of three splits, a validation."""
+    for branch in ("teacher", "student"):
+        converted = Path(inputs[branch] or "")
+        rows = [
+            {"variant": name, "file": f"{name}.thimble", "package_bytes": 1}
+            for name in ("float32", "int8")
+        ]
+        write_json(converted / "variants.json", rows)
+        write_package(converted / "model.thimble", 99)
+        write_json(converted / "layers.json", [])
+        write_json(converted / "history.json", [{"stage": "convert"}])
+    for part in ("baseline", "dataset", "validation"):
+        inputs[part] = folder / part
+        (folder / part).mkdir()
+    write_json(folder / "baseline" / "architecture.json", {"model": "unet", "config": {}})
+    (folder / "validation" / "schema.pbtxt").write_text("feature {}\n", encoding="utf-8")
+    shards = {split: [f"{split}.tfrecord"] for split in ("train", "validation", "test")}
+    write_json(folder / "dataset" / "dataset.json", {"name": "phantom", "shards": shards})
+    (folder / "dataset" / "cases.jsonl").write_text('{"id":"a","split":"test"}\n', "utf-8")
+    for split in shards:
+        (folder / "dataset" / f"{split}.tfrecord").write_bytes(split.encode())

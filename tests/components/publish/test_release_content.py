@@ -14,7 +14,7 @@ from components.publish.publish import PublishConfig, publish_release
 from components.publish.terms import check_terms
 from tests.components.publish.making import BASELINE, COMPRESSED, make_inputs
 from thimble.artifact import read_json, write_json
-from thimble.stage import BadInput, flat_fields, start
+from thimble.stage import BadInput, flat_fields, from_flat, start
 
 RESEARCH = "research use only"
 ORIGIN = {"pipeline": "compress", "commit": "3f9c1e2ab0d4", "run_name": "demo", "images": ""}
@@ -162,3 +162,11 @@ def test_wrong_parameters(
 ) -> None:
     with pytest.raises(BadInput, match=expected):
         publish(**arguments)
+
+
+def test_a_basis_never_goes_to_the_bucket_of_releases() -> None:
+    """It holds scans."""
+    flat = flat_fields(PublishConfig) | {"release_url": "s3://releases/nuclei"}
+    with pytest.raises(BadInput, match="another bucket"):
+        from_flat(PublishConfig, flat | {"basis_url": "s3://releases/private"})
+    from_flat(PublishConfig, flat | {"basis_url": "s3://reports/b", "report_url": "s3://reports/r"})
