@@ -10,6 +10,7 @@ from thimble.stage import stage
 def ingest(
     dataset: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
+    frozen: dsl.Input[dsl.Dataset] = None,
     kind: str = "phantom_membranes", source: str = "", source_digest: str = "",
     name: str = "", classes: str = "", terms: str = "", labels: str = "required",
     channels: int = 1, normalization: str = "dataset", tile: int = 128,
@@ -28,6 +29,7 @@ def ingest(
     from thimble.artifact import finish
     from thimble.stage import start
 
-    with start("ingest", IngestConfig, locals()) as run:
-        write, figures = ingest_source(run.config, run)
+    test = frozen.path if frozen else None
+    with start("ingest", IngestConfig, locals(), [test] if test else []) as run:
+        write, figures = ingest_source(run.config, run, test)
         finish(run, write, dataset.path, figures, metrics)

@@ -137,7 +137,7 @@ def describe(
         "border_sigma": config.deformation.border_sigma,
         "source_digest": source.source_digest or totals.digest,
         "terms": source.terms or reader.terms,
-        "pixels": {split: totals.pixels[split] for split in SPLITS},
+        "pixels": {split: totals.pixels.get(split, []) for split in SPLITS},
         "normalization": _normalization(image, totals),
     }
 

@@ -1,6 +1,7 @@
 """Ingest: scans of any kind in, split and deformed records in one form out."""
 
 import contextlib
+import heapq
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from components.ingest.config import IngestConfig
-from components.ingest.describe import add_up, describe, entries, list_shards, place_shards
+from components.ingest.describe import Totals, add_up, describe, entries, list_shards, place_shards
 from components.ingest.elastic import ElasticField
+from components.ingest.frozen import Frozen
 from components.ingest.index import Index
 from components.ingest.parts import check_target
 from components.ingest.refusals import count_reasons, list_refusals, refuse_many, write_refusals
@@ -138,7 +140,12 @@ def _written_bytes(folders: tuple[Path, Path]) -> Callable[[], int]:
 
 
 def _write(
-    config: IngestConfig, run: Run, index: Index, spec: dict[str, Any], folder: Path
+    config: IngestConfig,
+    run: Run,
+    index: Index,
+    spec: dict[str, Any],
+    frozen: Frozen | None,
+    folder: Path,
 ) -> None:
     """Write the artifact, but for what `spec` says already."""
     scratch, cases = Path(index.path).parent, index.count("cases")
@@ -150,10 +157,14 @@ def _write(
     with _progress(run, lambda: cases * written() // expected, (cases, cases)):
         delivered, _ = write_shards(index, shards, canon, target, execution)
     spec |= place_shards(shards, delivered)
+    lines = entries(index)
+    if frozen:
+        spec |= frozen.place(spec, folder)
+        lines = heapq.merge(lines, frozen.entries(), key=lambda entry: entry.id)
     spec |= {"rejected": index.count("refusals")}
     spec |= {"rejected_reasons": count_reasons(index.refusals())}
     with open(folder / CASES, "w", encoding="utf-8") as file:
-        file.writelines(encode_entries(entries(index)))
+        file.writelines(encode_entries(lines))
     write_refusals(folder / REJECTED, index.refusals())
     write_json(folder / "dataset.json", spec)
     run.progress(2 * cases, 2 * cases, images=index.count())
@@ -161,14 +172,30 @@ def _write(
     shutil.rmtree(scratch)
 
 
+def _split(
+    config: IngestConfig, index: Index, frozen_path: str | Path | None
+) -> tuple[Frozen | None, dict[str, int]]:
+    """Assign every image to a split and a shard; with a frozen test set, some to none."""
+    frozen, told = None, {}
+    if frozen_path:
+        frozen = Frozen(frozen_path)
+        told = frozen.split(index, config.split)
+    else:
+        split_index(index, config.split)
+    index.deal(config.execution.shards)
+    return frozen, told
+
+
 def ingest_source(
-    config: IngestConfig, run: Run
+    config: IngestConfig, run: Run, frozen_path: str | Path | None = None
 ) -> tuple[Callable[[Path], None], dict[str, float]]:
     """Read every case of a source once, split the images, and prepare the writing of the shards.
 
     Args:
         config: What to read and how.
         run: Progress; in its checkpoint folder are the records until they are in their shards.
+        frozen_path: Dataset artifact whose test split is taken over; what it holds is left out of
+            train and validation (`components.ingest.frozen`).
 
     Returns:
         A function that writes the Dataset artifact into a folder, and figures: number of cases, of
@@ -188,15 +215,25 @@ def ingest_source(
         index = opened.enter_context(closing(Index(scratch / "index.sqlite")))
         classes = _look(config, run, index, reader)
         _refuse(config, index, classes)
-        split_index(index, config.split)
-        index.deal(config.execution.shards)
+        frozen, told = _split(config, index, frozen_path)
         totals, counts = add_up(index), index.counts()
         spec = describe(config, reader, classes, counts, totals)
+        spec = frozen.merge(spec, told) if frozen else spec
         opened.pop_all()
     copies = spec["counts"]["train"]["copies"]
     expected = totals.bytes * (totals.images + copies) // totals.images
+
+    def write(folder: Path) -> None:
+        told = spec | {"reader": reader, "expected": expected}
+        _write(config, run, index, told, frozen, folder)
+
+    return write, _figures(index, totals, copies) | {f"images_{n}": c for n, c in told.items()}
+
+
+def _figures(index: Index, totals: Totals, copies: int) -> dict[str, float]:
+    """Return the figures of the stage."""
     pixels = [sum(values) for values in zip(*totals.pixels.values(), strict=True)]
-    figures = {
+    return {
         "cases": index.count("cases"),
         "images": totals.images,
         "copies": copies,
@@ -204,8 +241,3 @@ def ingest_source(
         "record_bytes": totals.bytes,
         "foreground_share": sum(pixels[1:]) / sum(pixels),
     }
-
-    def write(folder: Path) -> None:
-        _write(config, run, index, spec | {"reader": reader, "expected": expected}, folder)
-
-    return write, figures

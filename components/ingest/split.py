@@ -12,7 +12,7 @@ from components.ingest.index import Index
 from thimble.records import SPLITS
 from thimble.stage import BadInput
 
-__all__ = ["split_cases", "split_index"]
+__all__ = ["find_units", "order_units", "split_cases", "split_index"]
 
 Integers = NDArray[np.int64]
 
@@ -85,10 +85,10 @@ def _between_patients(index: Index, cut: int) -> int:
 
 def _fill(index: Index, config: SplitConfig, wanted: Mapping[str, int]) -> None:
     """Fill test, then validation, then train in the order of the hash; units stay whole."""
-    units = _units(index)
+    units = find_units(index)
     taken = dict.fromkeys(wanted, 0)
     chosen = np.zeros(len(units), np.uint8)
-    for unit, size in _in_order(index, units, config):
+    for unit, size in order_units(index, units, config):
         for number, (name, most) in enumerate(wanted.items(), start=1):
             # A unit larger than its split is taken while the split is empty.
             if taken[name] < most and (not taken[name] or taken[name] + size <= most):
@@ -102,8 +102,15 @@ def _fill(index: Index, config: SplitConfig, wanted: Mapping[str, int]) -> None:
     )
 
 
-def _units(index: Index) -> Integers:
-    """Return for each image the first of those that share a patient or pixels with it."""
+def find_units(index: Index) -> Integers:
+    """Return for each image the first of those that share a patient or pixels with it.
+
+    Args:
+        index: Arranged.
+
+    Returns:
+        (images,) places: images of one place are a unit, which no split divides.
+    """
     parent = np.arange(index.count())
 
     def root(place: int) -> int:
@@ -123,8 +130,14 @@ def _units(index: Index) -> Integers:
     return np.array([root(place) for place in range(len(parent))], np.int64)
 
 
-def _in_order(index: Index, units: Integers, config: SplitConfig) -> Iterator[tuple[int, int]]:
-    """Yield (unit, images in it) in the order of the hash of its smallest name."""
+def order_units(index: Index, units: Integers, config: SplitConfig) -> Iterator[tuple[int, int]]:
+    """Yield (unit, images in it) in the order of the hash of its smallest name.
+
+    Args:
+        index: Arranged.
+        units: From `find_units`.
+        config: The rule and its seed.
+    """
     database = index.database
     database.execute("CREATE TEMP TABLE units (place INTEGER PRIMARY KEY, unit INTEGER)")
     database.executemany("INSERT INTO units VALUES (?, ?)", enumerate(units.tolist()))

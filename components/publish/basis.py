@@ -15,7 +15,7 @@ from typing import Any
 from thimble.artifact import read_json, write_atomically, write_json
 from thimble.store import Store
 
-__all__ = ["fill_basis", "upload_basis"]
+__all__ = ["fill_basis", "freeze_dataset", "upload_basis"]
 
 FORMAT = "thimble-basis/1"
 # What is released is told from this side; the model card and the manifest are in the release.
@@ -49,7 +49,7 @@ def fill_basis(
         partial.mkdir()
         shutil.copytree(str(parts["baseline"]), partial / "model")
         shutil.copytree(str(parts["validation"]), partial / "validation")
-        _freeze(Path(str(parts["dataset"])), partial / "frozen")
+        freeze_dataset(Path(str(parts["dataset"])), partial / "frozen")
         variants = [each["variant"] for each in chosen if each["branch"] == main["branch"]]
         _copy_released(Path(str(inputs[main["branch"]])), partial / "released", variants)
         described = {
@@ -74,13 +74,21 @@ def upload_basis(folder: Path, store: Store, place: str) -> None:
         store.upload(file, f"{place}/{file.relative_to(folder).as_posix()}")
 
 
-def _freeze(dataset: Path, folder: Path) -> None:
-    """Copy a Dataset without the records of train and validation."""
+def freeze_dataset(dataset: Path, folder: Path) -> None:
+    """Copy a Dataset without the records of train and validation.
+
+    Args:
+        dataset: The artifact.
+        folder: A new one.
+    """
     folder.mkdir()
     spec = read_json(dataset / "dataset.json")
     spec["shards"] = {
         split: names if split == "test" else [] for split, names in spec["shards"].items()
     }
+    if objects := spec.pop("objects", None):
+        # Digests of shards that lie in a store.
+        spec["objects"] = {each: objects[each] for each in spec["shards"]["test"] if each in objects}
     write_json(folder / "dataset.json", spec)
     listed = dataset / "cases.jsonl"
     # A shard with an address stays where it is.

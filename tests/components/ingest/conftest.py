@@ -21,10 +21,10 @@ def ingest(tmp_path: Path) -> Ingest:
     """Runs ingest with flat parameters: `ingest(kind="paired", source=folder)`."""
     numbers = iter(range(1000))
 
-    def run_ingest(**parameters: Any) -> Dataset:
+    def run_ingest(frozen: Path | None = None, **parameters: Any) -> Dataset:
         out = tmp_path / f"data set {next(numbers)}"
         with start("ingest", IngestConfig, flat_fields(IngestConfig) | parameters) as run:
-            write, figures = ingest_source(run.config, run)
+            write, figures = ingest_source(run.config, run, frozen)
             finish(run, write, out, figures)
         return load_dataset(out)
 
