@@ -298,7 +298,7 @@ def _origin(folder: Path, dataset: Dataset) -> dict[str, Any]:
     if not isinstance(weights, Weights):
         raise BadInput(f"{package} must hold a model's weights. Run convert again.")
     sizes = figures_of(weights)
-    kept = ("name", "counts", "split", "terms", "source_digest")
+    kept = ("name", "counts", "split", "terms", "source_digest", "frozen")
     return {
         "classes": dataset.classes,
         "layers": read_json(folder / "layers.json"),

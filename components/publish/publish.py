@@ -25,6 +25,7 @@ MEANINGS = {
     "p90_seconds": "p90 seconds",
     "memory_bytes": "peak memory bytes",
     "worst_slice_drop": "Dice drop of the worst slice",
+    "loss_to_release": "loss of Dice to the release (95 % bound)",
 }
 # A place that cannot be written: the reader can choose another.
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EEXIST}
@@ -119,7 +120,9 @@ def _choose(verdict: Mapping[str, Any], names: list[str]) -> list[dict[str, Any]
         if not gate["passed"]
     ]
     if failures or not verdict["passed"]:
+        before = verdict.get("retraining", {}).get("release", {}).get("name")
         raise GateFailed(
+            f"{f'the release {before} stays: ' if before else ''}"
             f"nothing was published, a gate failed. {'; '.join(failures)}. "
             "Read the report; compress less, or change the gate if the loss is acceptable."
         )

@@ -17,8 +17,9 @@ def report(
     control_evaluation: dsl.Input[dsl.Artifact] = None,
     control_benchmark: dsl.Input[dsl.Artifact] = None,
     validation: dsl.Input[dsl.Artifact] = None,
+    released: dsl.Input[dsl.Model] = None, released_evaluation: dsl.Input[dsl.Artifact] = None,
     max_dice_drop: float = 0.01, max_package_bytes: int = 0, max_p90_seconds: float = 0.0,
-    max_memory_bytes: int = 0, max_worst_slice_drop: float = 0.05,
+    max_memory_bytes: int = 0, max_worst_slice_drop: float = 0.05, non_inferiority_margin: float = 0.01,
     gate_branch: str = "teacher", gate_variant: str = "float32", trials: str = "",
     title: str = "Compression report", pipeline: str = "", commit: str = "", run_name: str = "",
 ) -> None:
@@ -30,7 +31,7 @@ def report(
     from thimble.stage import start
 
     given = locals()
-    ends = ("_evaluation", "_benchmark", "validation")
+    ends = ("_evaluation", "_benchmark", "validation", "released")
     inputs = {name: value.path for name, value in given.items() if name.endswith(ends) and value}
     with start("report", ReportConfig, given, inputs=tuple(inputs.values())) as run:
         write, figures = build_report(inputs, run.config, run)

@@ -16,6 +16,14 @@ from components.report.gates import FEW_IMAGES, Candidate, GateConfig, judge_all
 from components.report.latency_chart import latency_chart
 from components.report.overlays import cases
 from components.report.package_charts import SYMBOLS, differences_chart, tradeoff_chart
+from components.report.retraining import (
+    Release,
+    Retraining,
+    RetrainingConfig,
+    compare,
+    read_release,
+    retold,
+)
 from components.report.search import read_trials, searched
 from components.report.slice_tables import sliced
 from components.report.stage_charts import quality_chart, size_chart
@@ -47,7 +55,7 @@ class ProvenanceConfig:
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Gates, provenance and the search before.
+    """Gates, provenance, the release before and the search before.
 
     Attributes:
         trials: The trials of a search as JSON, which `thimble run --max-dice-drop` fills in; empty
@@ -56,6 +64,7 @@ class ReportConfig:
 
     gate: GateConfig = field(default_factory=GateConfig)
     provenance: ProvenanceConfig = field(default_factory=ProvenanceConfig)
+    retraining: RetrainingConfig = field(default_factory=RetrainingConfig)
     trials: str = ""
 
     def __post_init__(self) -> None:
@@ -72,7 +81,8 @@ def build_report(
 
     Args:
         inputs: Folders by name: `<branch>_evaluation` and `<branch>_benchmark` for the branches
-            baseline, teacher, student, control, and `validation`; None where there is none.
+            baseline, teacher, student, control, and `validation`; in a retraining `released` and
+            `released_evaluation`. None where there is none.
         config: Gates and provenance.
         run: Progress.
 
@@ -84,10 +94,14 @@ def build_report(
         BadInput: If an input is no evaluation or benchmark, or the gated package is not in the run.
     """
     branches = load_branches(inputs)
-    candidates = judge_all(branches, config.gate)
-    decision = verdict(candidates, config.gate)
+    validation, release = _validation(inputs.get("validation")), read_release(inputs)
+    candidates = _judge(branches, release, config)
+    decision, section = verdict(candidates, config.gate), None
+    if release:
+        gated = candidates[f"{decision['branch']}-{decision['variant']}"]
+        decision, section = retold(decision, gated, release, branches, validation)
     run.progress(1, 3)
-    page = _render(branches, candidates, decision, config, _validation(inputs.get("validation")))
+    page = _render(branches, candidates, decision, config, (validation, section))
     run.progress(2, 3)
 
     def write(folder: Path) -> None:
@@ -95,12 +109,27 @@ def build_report(
         write_json(folder / "verdict.json", decision)
         run.progress(3, 3)
 
-    figures = {"passed": float(decision["passed"])}
+    return write, _figures(decision)
+
+
+def _judge(
+    branches: Branches, release: Release | None, config: ReportConfig
+) -> dict[str, Candidate]:
+    """Hold every package against the gates, and against the release before, if there is one."""
+    candidates = judge_all(branches, config.gate)
+    if release is None:
+        return candidates
+    return compare(candidates, branches, release, config.retraining.non_inferiority_margin)
+
+
+def _figures(decision: Mapping[str, Any]) -> dict[str, float]:
+    """What was measured of the package that decides."""
     found = decision["figures"]
     measured = {key: found[key] for key in ("package_bytes", "ratio", "dice")}
     measured["difference"] = (found["difference"] or {}).get("mean")
-    figures |= {key: float(value) for key, value in measured.items() if value is not None}
-    return write, figures
+    measured["release_difference"] = (found.get("release_difference") or {}).get("mean")
+    figures = {key: float(value) for key, value in measured.items() if value is not None}
+    return {"passed": float(decision["passed"]), **figures}
 
 
 def _validation(folder: str | Path | None) -> dict[str, Any] | None:
@@ -113,7 +142,7 @@ def _render(
     candidates: dict[str, Candidate],
     decision: dict[str, Any],
     config: ReportConfig,
-    validation: dict[str, Any] | None,
+    told: tuple[dict[str, Any] | None, Retraining | None],
 ) -> str:
     """Fill the template."""
     environment = Environment(
@@ -138,7 +167,8 @@ def _render(
         decision=decision,
         gated=gated,
         config=config,
-        validation=validation,
+        validation=told[0],
+        retraining=told[1],
         cases=cases(branches[gated.branch]),
         shown=f"{gated.branch}-{branches[gated.branch].evaluation.get('headline', 'float32')}",
         facts=story.facts(branches, provenance),

@@ -40,6 +40,7 @@ GATE_NAMES = {
     "p90_seconds": "p90 latency",
     "memory_bytes": "Peak memory",
     "worst_slice_drop": "Worst slice",
+    "loss_to_release": "Loss to the release, 95 % bound",
 }
 
 
