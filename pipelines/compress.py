@@ -1,7 +1,7 @@
 """The main pipeline: scans in, packages small enough for a phone and the proof out."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kfp import dsl
@@ -24,12 +24,15 @@ from pipelines.settings import Settings, configured, pick
 __all__ = [
     "COMPRESSION",
     "DELIVERY",
+    "EVERYTHING",
     "TRUNK",
+    "all_branches",
     "baseline_branch",
     "compress",
     "deep_compression",
     "deliver_alone",
     "deliver_compared",
+    "judge_and_publish",
     "student_branch",
     "teacher_branch",
     "trunk",
@@ -107,16 +110,23 @@ def deep_compression(
 
 
 @contextlib.contextmanager
-def trunk(settings: Settings) -> Iterator[tuple[Any, Any, Any]]:
+def trunk(
+    settings: Settings, more: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[tuple[Any, Any, Any]]:
     """Make the data set, check it and, if it is fit, train the teacher and build the block.
+
+    Args:
+        settings: Parameters.
+        more: Artifacts that ingest, validate and train take besides, by stage and input.
 
     Yields:
         The data set, the artifact of validate and the teacher.
     """
-    dataset = ingest(**settings["ingest"]).outputs["dataset"]
-    valid = validate(dataset=dataset, **settings["validate"])
+    taken: dict[str, Any] = {"ingest": {}, "validate": {}, "train": {}, **(more or {})}
+    dataset = ingest(**taken["ingest"], **settings["ingest"]).outputs["dataset"]
+    valid = validate(dataset=dataset, **taken["validate"], **settings["validate"])
     with only_if_fit(valid):
-        teacher = train(dataset=dataset, branch="teacher", **settings["train"])
+        teacher = train(dataset=dataset, branch="teacher", **taken["train"], **settings["train"])
         yield dataset, valid.outputs["validation"], teacher.outputs["trained"]
 
 
@@ -182,13 +192,39 @@ def control_branch(shared: dict[str, Any], settings: Settings) -> Any:
     ).set_display_name("control")
 
 
-def judge_and_publish(branches: dict[str, Any], validation: Any, settings: Settings) -> None:
-    """Write the report about all branches and, if the gates hold, the release."""
+def all_branches(teacher: Any, dataset: Any, settings: Settings) -> tuple[dict[str, Any], Any]:
+    """Compress the teacher and a student of it.
+
+    Returns:
+        Every network as delivered, by branch, and the baseline's before delivery.
+    """
+    longer, baseline = baseline_branch(teacher, dataset, settings)
+    shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
+    branches = {
+        "baseline": baseline,
+        "teacher": teacher_branch(teacher, longer, shared, settings),
+        "student": student_branch(longer, shared, settings),
+        "control": control_branch(shared, settings),
+    }
+    return branches, longer
+
+
+def judge_and_publish(
+    branches: Mapping[str, Any], basis: Mapping[str, Any], settings: Settings, **released: Any
+) -> None:
+    """Write the report about all branches and, if the gates hold, the release.
+
+    Args:
+        branches: From `all_branches`.
+        basis: What a retraining will start from: `baseline` (network), `dataset`, `validation`.
+        settings: Parameters.
+        released: In a retraining the release before, and its evaluation.
+    """
     found = {}
     for name, delivered in branches.items():
         found[f"{name}_evaluation"] = delivered.outputs["evaluation"]
         found[f"{name}_benchmark"] = delivered.outputs["benchmarked"]
-    judged = report(validation=validation, **found, **settings["report"])
+    judged = report(validation=basis["validation"], **found, **released, **settings["report"])
     publish(
         verdict=judged.outputs["verdict"],
         teacher=branches["teacher"].outputs["converted"],
@@ -196,31 +232,29 @@ def judge_and_publish(branches: dict[str, Any], validation: Any, settings: Setti
         student=branches["student"].outputs["converted"],
         student_evaluation=branches["student"].outputs["evaluation"],
         baseline_evaluation=branches["baseline"].outputs["evaluation"],
+        **basis,
         **settings["publish"],
     ).set_caching_options(False)
 
 
-@dsl.pipeline(name="compress")
-@configured(
+EVERYTHING = {
     **TRUNK,
     **COMPRESSION,
-    distill=distill,
-    student_prune=prune,
-    student_quantize=quantize,
-    control=pick(train, steps=2000),
+    "distill": distill,
+    "student_prune": prune,
+    "student_quantize": quantize,
+    "control": pick(train, steps=2000),
     **DELIVERY,
-    report=report,
-    publish=publish,
-)
+    "report": report,
+    "publish": publish,
+}
+
+
+@dsl.pipeline(name="compress")
+@configured(**EVERYTHING)
 def compress(settings: Settings):
     """Train a teacher, compress it and a student of it, and judge both against the teacher."""
     with trunk(settings) as (dataset, validation, teacher):
-        longer, baseline = baseline_branch(teacher, dataset, settings)
-        shared = {"dataset": dataset, "baseline": baseline.outputs["evaluation"]}
-        branches = {
-            "baseline": baseline,
-            "teacher": teacher_branch(teacher, longer, shared, settings),
-            "student": student_branch(longer, shared, settings),
-            "control": control_branch(shared, settings),
-        }
-        judge_and_publish(branches, validation, settings)
+        branches, longer = all_branches(teacher, dataset, settings)
+        basis = {"baseline": longer, "dataset": dataset, "validation": validation}
+        judge_and_publish(branches, basis, settings)

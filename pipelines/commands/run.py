@@ -4,6 +4,7 @@ import functools
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,6 @@ def _run(
 
     from pipelines.closure import apply_tags
     from pipelines.parameters import load_parameters, override
-    from pipelines.progress import choose_progress
-    from pipelines.summary import show_outcome
 
     parameters = override(load_parameters(path), changes)
     group = parameters.pop("search", {})
@@ -148,7 +147,7 @@ def _run(
         budget, group = _budget(search, group)
     with console.status("reading the stages"):
         apply_tags()  # before the components are imported, which happens with the pipeline
-    mirror = _mirror(artifacts, folder)
+    mirror = open_mirror(artifacts, folder)
     if search:
         from pipelines.commands.search import SearchCommand
 
@@ -158,19 +157,33 @@ def _run(
     else:
         with console.status("checking parameters"):
             arguments, compress = prepare(parameters, data, folder)
-    from pipelines.local import run_pipeline
+    return int(execute(console, compress, arguments, folder, runner, mirror).exit_code)
 
-    outcome = run_pipeline(compress, arguments, folder, choose_progress(console), runner=runner)
+
+def execute(
+    console: Any,
+    pipeline: Any,
+    arguments: dict[str, Any],
+    folder: Path,
+    runner: str,
+    mirror: Any = None,
+) -> Any:
+    """Run a pipeline, put its results to the top of the run folder, and show how it ended."""
+    from pipelines.local import run_pipeline
+    from pipelines.progress import choose_progress
+    from pipelines.summary import show_outcome
+
+    outcome = run_pipeline(pipeline, arguments, folder, choose_progress(console), runner=runner)
     publish_results(outcome.outputs, folder)
     show_outcome(console, outcome, folder)
     if mirror and outcome.exit_code < INTERRUPTED:
         with console.status("copying the artifacts"):
             count = mirror.copy(outcome)
         console.print(f"artifacts: {count} files in {mirror}", markup=False, soft_wrap=True)
-    return int(outcome.exit_code)
+    return outcome
 
 
-def _mirror(artifacts: str | None, folder: Path) -> Any:
+def open_mirror(artifacts: str | None, folder: Path) -> Any:
     """Return what copies the artifacts; whether the store takes them is known before the run."""
     if artifacts is None:
         return None
@@ -196,31 +209,51 @@ def _budget(search: dict[str, Any], group: dict[str, Any]) -> tuple[Any, dict[st
 
 
 def prepare(
-    parameters: dict[str, dict[str, Any]], data: str | None, folder: Path
+    parameters: dict[str, dict[str, Any]],
+    data: str | None,
+    folder: Path,
+    pipeline: Any = None,
+    more: dict[str, dict[str, str]] | None = None,
 ) -> tuple[dict[str, Any], Any]:
     """Check all parameters before anything runs; return the arguments and the pipeline.
 
     `apply_tags` comes before: this imports the components.
+
+    Args:
+        parameters: Values by task and field.
+        data: Where the scans are.
+        folder: The run folder.
+        pipeline: What runs; None: compress.
+        more: Values by task and field that the user's win over.
     """
     from pipelines.compress import compress
     from pipelines.parameters import equal_budgets, flat_arguments
     from pipelines.release_origin import release_origin
 
-    groups = compress.pipeline_func.groups
+    pipeline = pipeline or compress
+    add_defaults(parameters, more or {})
+    groups, origin = pipeline.pipeline_func.groups, provenance(folder, pipeline.name)
     given = {
         "ingest": _source(parameters, data, groups),
         "benchmark": {"device_fingerprint": _fingerprint()},
-        "report": provenance(folder),
-        "publish": {**provenance(folder), **release_origin(parameters, groups)},
+        "report": origin,
+        "publish": {**origin, **release_origin(parameters, groups)},
     }
-    for task, fields in given.items():
-        parameters[task] = {**fields, **parameters.get(task, {})}
+    add_defaults(parameters, given)
     arguments = flat_arguments(equal_budgets(parameters, groups), groups)
     split = arguments["evaluate_split"]
     if split != "test":
         raise BadInput(f"evaluate.split must be test: a report is about test. Received: {split}.")
     check_arguments(arguments, groups, folder)
-    return arguments, compress
+    return arguments, pipeline
+
+
+def add_defaults(
+    parameters: dict[str, dict[str, Any]], given: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Add values that are not there yet."""
+    for task, fields in given.items():
+        parameters[task] = {**fields, **parameters.get(task, {})}
 
 
 def check_arguments(arguments: dict[str, Any], groups: Any, folder: Path) -> None:
@@ -269,7 +302,7 @@ def _fingerprint() -> str:
     return device_fingerprint()
 
 
-def provenance(folder: Path) -> dict[str, str]:
+def provenance(folder: Path, pipeline: str = "compress") -> dict[str, str]:
     """Return what the report says about where it comes from."""
     root = Path(__file__).resolve().parents[2]
     git = shutil.which("git")
@@ -278,20 +311,21 @@ def provenance(folder: Path) -> dict[str, str]:
         command = [git, "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         commit = done.stdout.strip()
-    return {"pipeline": "compress", "commit": commit, "run_name": folder.absolute().name}
+    return {"pipeline": pipeline, "commit": commit, "run_name": folder.absolute().name}
 
 
 def publish_results(outputs: dict[str, dict[str, Path]], folder: Path) -> None:
-    """Copy report and release of this run to the top of the run folder."""
+    """Copy report, release and basis of this run to the top of the run folder."""
     from thimble.artifact import write_atomically
 
     report = outputs.get("report", {}).get("report")
-    release = outputs.get("publish", {}).get("release")
+    published = outputs.get("publish", {})
     if report:
         with write_atomically(folder / "report.html") as partial:
             shutil.copyfile(report, partial)
-        # A release of an earlier run does not belong to this report.
-        shutil.rmtree(folder / "release", ignore_errors=True)
-    if release:
-        with write_atomically(folder / "release") as partial:
-            shutil.copytree(release, partial)
+    for name in ("release", "basis"):
+        if report:  # that of an earlier run does not belong to this report
+            shutil.rmtree(folder / name, ignore_errors=True)
+        if name in published and published[name].exists():
+            with write_atomically(folder / name) as partial:
+                shutil.copytree(published[name], partial)
