@@ -41,7 +41,8 @@ PUSHGATEWAY = {
     "username": "THIMBLE_PUSHGATEWAY_USERNAME",
     "password": "THIMBLE_PUSHGATEWAY_PASSWORD",
 }
-# Only where the operator made this secret, a release needs no person: see thimble.approval.
+# Only where the operator made this secret is a release approved without a person
+# (components.publish.approval).
 APPROVAL = {
     "who": "THIMBLE_AUTOMATIC_APPROVAL",
     "accesskey": "THIMBLE_APPROVER_ACCESS_KEY",

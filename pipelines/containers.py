@@ -183,8 +183,9 @@ def _mounts(folder: RunFolder, arguments: Mapping[str, Any]) -> Iterator[Mount]:
         path.chmod(GROUP_WRITABLE)
     for path in (folder.checkpoints, folder.state):
         yield Mount(str(path), str(path), type="bind")
-    if source := str(arguments.get("ingest_source") or ""):
-        if "://" not in source:
+    for name in ("ingest_source", "restore_release"):
+        source = str(arguments.get(name) or "")
+        if source and "://" not in source:
             yield Mount(source, source, type="bind", read_only=True)
     if release := arguments.get("publish_release_folder"):
         path = Path(release).absolute()

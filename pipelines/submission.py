@@ -105,6 +105,7 @@ def prepare_submission(
     name: str,
     lock: Path | None = None,
     scheduled: bool = False,
+    release: str = "",
 ) -> Submission:
     """Check the parameters and compile the pipeline for a cluster.
 
@@ -116,37 +117,64 @@ def prepare_submission(
         name: Of the run.
         lock: images.lock of a release; None for images by their source tags.
         scheduled: Whether it starts later, again and again.
+        release: `s3://bucket/prefix/<model>` to retrain; empty for a run that starts anew.
 
     Raises:
         BadInput: If a parameter is wrong.
     """
-    from pipelines.commands.run import check_arguments, provenance
-    from pipelines.compress import compress
+    from pipelines.commands.run import add_defaults, check_arguments, provenance
     from pipelines.parameters import equal_budgets, flat_arguments
     from pipelines.release_origin import release_origin
 
     cluster = read_cluster(parameters.pop("cluster", {}))
     parameters.pop("search", None)
-    groups = compress.pipeline_func.groups
-    origin = provenance(Path(name))
-    release = {**origin, **release_origin(parameters, groups, lock)}
+    pipeline = _choose(release, parameters)
+    groups, origin = pipeline.pipeline_func.groups, provenance(Path(name), pipeline.name)
+    published = {**origin, **release_origin(parameters, groups, lock)}
     if scheduled:
-        release.pop("run_started", None)  # known when it starts; publish then takes its own time
+        published.pop("run_started", None)  # known when it starts; publish then takes its own time
     source = _source(parameters, data, groups)
-    for task, given in {"ingest": source, "report": origin, "publish": release}.items():
-        parameters[task] = {**given, **parameters.get(task, {})}
+    add_defaults(parameters, {"ingest": source, "report": origin, "publish": published})
     arguments = flat_arguments(equal_budgets(parameters, groups), groups)
     check_arguments(arguments, groups, Path(name))
-    # The same address may hold other scans tomorrow; without their digest nobody would notice.
-    stale = arguments["ingest_source"] and not arguments["ingest_source_digest"]
     specs = cluster_specs(
-        compress,
+        pipeline,
         image_references(PODS, lock),
         cluster,
-        identify(compress.name, arguments, name),
-        uncached=("ingest",) if stale else (),
+        identify(pipeline.name, arguments, name),
+        uncached=_changing(arguments),
     )
-    return Submission(name, arguments, specs, compress.description)
+    return Submission(name, arguments, specs, pipeline.description)
+
+
+def _choose(release: str, parameters: dict[str, dict[str, Any]]) -> Any:
+    """Return the pipeline; for a retraining say in the parameters what it starts from."""
+    if not release:
+        from pipelines.compress import compress
+
+        return compress
+    from pipelines.commands.run import add_defaults
+    from pipelines.last_release import release_arguments
+    from pipelines.retrain import retrain
+
+    if not release.startswith("s3://"):
+        raise BadInput(
+            "a cluster reads releases from an object store. Expected --release "
+            f"s3://bucket/prefix/<model>. Received: {release}"
+        )
+    add_defaults(parameters, release_arguments(release, parameters, later=True))
+    return retrain
+
+
+def _changing(arguments: Mapping[str, Any]) -> list[str]:
+    """Return the stages whose parameters may be the same while what they read is not."""
+    stages = []
+    # The same address may hold other scans tomorrow; without their digest nobody would notice.
+    if arguments["ingest_source"] and not arguments["ingest_source_digest"]:
+        stages.append("ingest")
+    if "restore_release" in arguments and not arguments["restore_version"]:
+        stages.append("restore")
+    return stages
 
 
 def _source(parameters: Mapping[str, Mapping[str, Any]], data: str, groups: Any) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.publish.approval import approve_automatically
 from components.publish.basis import fill_basis, upload_basis
 from components.publish.config import OriginConfig, PublishConfig, ReleaseConfig, UseConfig
 from components.publish.content import Content, fill_release
@@ -73,7 +74,7 @@ def publish_release(
         fill_release(folder, content, config, overridden, digest_folder(kept) if kept else "")
         if config.release.release_folder:
             _place(folder, Path(config.release.release_folder) / config.release.release_name)
-        _store(folder, Path(inputs["verdict"] or "") / "report.html", kept, config)
+        _store(folder, Path(inputs["verdict"] or "") / "report.html", kept, config, verdict)
         run.progress(2, 2)
 
     total = float(sum(file.stat().st_size for file in files.values()))
@@ -205,7 +206,13 @@ def _keep_basis(
     return None
 
 
-def _store(made: Path, report: Path, basis: Path | None, config: PublishConfig) -> None:
+def _store(
+    made: Path,
+    report: Path,
+    basis: Path | None,
+    config: PublishConfig,
+    verdict: Mapping[str, Any],
+) -> None:
     """Put report, basis and release into their buckets; the candidate appears last."""
     release = config.release
     place = f"{release.release_name}/{digest_file(made / SUMS)[:VERSION_DIGITS]}"
@@ -217,6 +224,8 @@ def _store(made: Path, report: Path, basis: Path | None, config: PublishConfig) 
         store = open_store(release.release_url)
         name = submit(store, release.release_name, made, vars(config.origin))
         print(f"[publish] candidate {name} in {store.location}", flush=True)
+        if done := approve_automatically(release.release_url, name, verdict):
+            print(f"[publish] {done}", flush=True)
 
 
 def _place(made: Path, home: Path) -> None:

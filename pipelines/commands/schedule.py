@@ -23,6 +23,7 @@ def schedule(
     cron: str,
     params: str,
     data: str,
+    release: str,
     changes: tuple[str, ...],
     images: Path | None,
     host: str,
@@ -32,11 +33,15 @@ def schedule(
     """Create the schedule NAME on Kubeflow Pipelines, or replace it.
 
     Runs never overlap, and those that were missed are not made up for. The scans are read anew
-    every time. THIMBLE_KFP_TOKEN holds the bearer token.
+    every time. With --release each run retrains: it starts from the release that is the latest
+    then. THIMBLE_KFP_TOKEN holds the bearer token.
 
     \b
     Examples:
       thimble schedule weekly --cron '0 0 3 * * 0' --params nuclei --data s3://datasets/nuclei \\
+        --host https://kubeflow.example.org/pipeline --namespace thimble
+      thimble schedule retrain --cron '0 0 3 * * 0' --params nuclei --data s3://datasets/nuclei \\
+        --release s3://releases/nuclei/model --set publish.basis_url=s3://artifacts/nuclei \\
         --host https://kubeflow.example.org/pipeline --namespace thimble
       thimble schedule weekly --cron '0 0 3 * * 0' --paused --host http://127.0.0.1:8888
     """
@@ -44,7 +49,7 @@ def schedule(
 
     when = Schedule(name, cron, paused)
     server = read_server(host, namespace)
-    submission = read_submission(params, data, changes, images, name, scheduled=True)
+    submission = read_submission(params, data, changes, images, name, True, release)
     with connect(server) as client, tempfile.TemporaryDirectory(prefix="thimble-") as scratch:
         made = replace_schedule(client, server, submission, when, Path(scratch))
         click.echo(f"schedule {name} is {made}{', paused' if paused else ''}")

@@ -24,6 +24,12 @@ OPTIONS = (
         help="Scans and labels. Not for generated scans (kind phantom_...).",
     ),
     click.option(
+        "--release",
+        default="",
+        metavar="s3://BUCKET/PREFIX/MODEL",
+        help="Retrain: start from the latest release of this model when the run starts.",
+    ),
+    click.option(
         "--set",
         "changes",
         multiple=True,
@@ -75,6 +81,7 @@ def read_submission(
     images: Path | None,
     name: str,
     scheduled: bool = False,
+    release: str = "",
 ) -> Any:
     """Return what is sent; an empty name is that of the parameters."""
     from pipelines.closure import apply_tags
@@ -86,4 +93,4 @@ def read_submission(
     apply_tags()  # before the components are imported
     from pipelines.submission import prepare_submission
 
-    return prepare_submission(parameters, data, name or path.stem, images, scheduled)
+    return prepare_submission(parameters, data, name or path.stem, images, scheduled, release)

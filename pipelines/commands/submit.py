@@ -27,6 +27,7 @@ def submit(
     context: click.Context,
     params: str,
     data: str,
+    release: str,
     changes: tuple[str, ...],
     images: Path | None,
     host: str,
@@ -46,9 +47,12 @@ def submit(
       thimble submit --params nuclei --data s3://datasets/nuclei --namespace thimble \\
         --host https://kubeflow.example.org/pipeline --images images/images.lock \\
         --set cluster.gpu_count=1
+      thimble submit --params nuclei --data s3://datasets/nuclei --namespace thimble \\
+        --host https://kubeflow.example.org/pipeline --release s3://releases/nuclei/model \\
+        --set publish.basis_url=s3://artifacts/nuclei
     """
     server = read_server(host, namespace)
-    submission = read_submission(params, data, changes, images, name)
+    submission = read_submission(params, data, changes, images, name, release=release)
     from pipelines.submission import connect, follow, start_run
 
     with connect(server) as client, tempfile.TemporaryDirectory(prefix="thimble-") as scratch:
