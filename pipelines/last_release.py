@@ -20,9 +20,11 @@ def release_arguments(
 ) -> Given:
     """Return what restore and publish are told about the release to start from.
 
+    A candidate has the name of the release that it is to follow, whatever the parameters say.
+
     Args:
         release: Folder of a run that ended with a release, or `s3://bucket/prefix/<model>`.
-        parameters: Values by task and field; those of the user win.
+        parameters: Values by task and field.
         later: Whether the latest release is looked up when the run starts, not now.
 
     Raises:
@@ -59,12 +61,11 @@ def _in_store(release: str, parameters: Mapping[str, Mapping[str, Any]], later: 
             f"a release in a store has its basis in a private bucket. Expected --set "
             f"publish.basis_url=s3://..., as it was published with. Received: none for {release}."
         )
-    given = {"release": release, "basis_url": basis}
-    asked = parameters.get("restore", {}).get("version")
-    if not (later or asked):
-        given["version"] = read_latest(open_store(home), model)
+    version = str(parameters.get("restore", {}).get("version") or "")
+    if not (later or version):
+        version = read_latest(open_store(home), model)
     return {
-        "restore": given,
+        "restore": {"release": release, "basis_url": basis, "version": version},
         "publish": {"release_url": home, "release_name": model, "basis_url": basis},
     }
 

@@ -153,7 +153,6 @@ def _choose(release: str, parameters: dict[str, dict[str, Any]]) -> Any:
         from pipelines.compress import compress
 
         return compress
-    from pipelines.commands.run import add_defaults
     from pipelines.last_release import release_arguments
     from pipelines.retrain import retrain
 
@@ -162,7 +161,8 @@ def _choose(release: str, parameters: dict[str, dict[str, Any]]) -> Any:
             "a cluster reads releases from an object store. Expected --release "
             f"s3://bucket/prefix/<model>. Received: {release}"
         )
-    add_defaults(parameters, release_arguments(release, parameters, later=True))
+    for task, fields in release_arguments(release, parameters, later=True).items():
+        parameters[task] = {**parameters.get(task, {}), **fields}
     return retrain
 
 

@@ -70,8 +70,8 @@ def retrain(
     Examples:
       thimble run && thimble retrain --release runs/demo
       thimble retrain --release runs/first --params my.yaml --data scans --out runs/second
-      thimble retrain --release s3://releases/nuclei/model --params nuclei \\
-        --data s3://datasets/nuclei --set publish.basis_url=s3://artifacts/nuclei
+      thimble retrain --release s3://releases/nuclei --params nuclei \\
+        --data s3://datasets/nuclei --set publish.basis_url=s3://artifacts/basis
     """
     path = parameter_file(params)
     folder = out or Path("runs") / path.stem

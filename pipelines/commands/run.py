@@ -224,14 +224,15 @@ def prepare(
         data: Where the scans are.
         folder: The run folder.
         pipeline: What runs; None: compress.
-        more: Values by task and field that the user's win over.
+        more: Values by task and field that win over those of the parameters.
     """
     from pipelines.compress import compress
     from pipelines.parameters import equal_budgets, flat_arguments
     from pipelines.release_origin import release_origin
 
     pipeline = pipeline or compress
-    add_defaults(parameters, more or {})
+    for task, fields in (more or {}).items():
+        parameters[task] = {**parameters.get(task, {}), **fields}
     groups, origin = pipeline.pipeline_func.groups, provenance(folder, pipeline.name)
     given = {
         "ingest": _source(parameters, data, groups),

@@ -41,7 +41,7 @@ def schedule(
       thimble schedule weekly --cron '0 0 3 * * 0' --params nuclei --data s3://datasets/nuclei \\
         --host https://kubeflow.example.org/pipeline --namespace thimble
       thimble schedule retrain --cron '0 0 3 * * 0' --params nuclei --data s3://datasets/nuclei \\
-        --release s3://releases/nuclei/model --set publish.basis_url=s3://artifacts/nuclei \\
+        --release s3://releases/nuclei --set publish.basis_url=s3://artifacts/basis \\
         --host https://kubeflow.example.org/pipeline --namespace thimble
       thimble schedule weekly --cron '0 0 3 * * 0' --paused --host http://127.0.0.1:8888
     """

@@ -48,8 +48,8 @@ def submit(
         --host https://kubeflow.example.org/pipeline --images images/images.lock \\
         --set cluster.gpu_count=1
       thimble submit --params nuclei --data s3://datasets/nuclei --namespace thimble \\
-        --host https://kubeflow.example.org/pipeline --release s3://releases/nuclei/model \\
-        --set publish.basis_url=s3://artifacts/nuclei
+        --host https://kubeflow.example.org/pipeline --release s3://releases/nuclei \\
+        --set publish.basis_url=s3://artifacts/basis
     """
     server = read_server(host, namespace)
     submission = read_submission(params, data, changes, images, name, release=release)

@@ -1,4 +1,4 @@
-"""The pipeline as a cluster gets it: its copy in manifests/, and what every task is given."""
+"""The pipelines as a cluster gets them: their copies in manifests/, and what tasks are given."""
 
 import os
 import subprocess
@@ -12,14 +12,15 @@ import yaml
 from thimble.stage import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "manifests/components/pipeline/compress.yaml"
+GOLDEN = ROOT / "manifests/components/pipeline"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @pytest.fixture(scope="module")
 def version() -> Any:
-    """The committed PipelineVersion."""
-    return list(yaml.load_all(GOLDEN.read_text(encoding="utf-8"), LOADER))[1]
+    """The committed PipelineVersion of retrain, which has every stage."""
+    text = (GOLDEN / "retrain.yaml").read_text(encoding="utf-8")
+    return list(yaml.load_all(text, LOADER))[1]
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +35,16 @@ def stage_of(label: str) -> str:
     return "validate" if name == "refuse" else name
 
 
-def test_golden(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["compress", "retrain"])
+def test_golden(tmp_path: Path, name: str) -> None:
     """`make golden` writes the copy again after a wanted change."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("THIMBLE_")}
-    path = tmp_path / "compress.yaml"
-    command = [sys.executable, "-m", "pipelines.cli", "compile", "--manifest", "compress-dev"]
-    subprocess.run([*command, "--out", str(path)], check=True, env=environment, cwd=ROOT)
-    assert path.read_bytes() == GOLDEN.read_bytes(), "the pipeline changed: run `make golden`"
+    path = tmp_path / f"{name}.yaml"
+    command = [sys.executable, "-m", "pipelines.cli", "compile", "--manifest", f"{name}-dev"]
+    command += ["--pipeline", name, "--out", str(path)]
+    subprocess.run(command, check=True, env=environment, cwd=ROOT)
+    golden = (GOLDEN / path.name).read_bytes()
+    assert path.read_bytes() == golden, "the pipeline changed: run `make golden`"
 
 
 def test_every_executor_has_a_row_and_no_row_is_spare(version: Any) -> None:
@@ -66,7 +70,7 @@ def test_every_pod_is_an_ordinary_user_with_a_time_limit(version: Any) -> None:
         assert pod["podMetadata"]["labels"]["app.kubernetes.io/name"] == stage_of(label)
 
 
-def test_only_ingest_and_publish_see_the_store(version: Any) -> None:
+def test_only_ingest_restore_and_publish_see_the_store(version: Any) -> None:
     platform = version["spec"]["platformSpec"]["platforms"]["kubernetes"]
     seen = {}
     for label, pod in platform["deploymentSpec"]["executors"].items():
@@ -74,7 +78,9 @@ def test_only_ingest_and_publish_see_the_store(version: Any) -> None:
         seen[label] = {secret["secretName"] for secret in pod["secretAsEnv"]}
     pushed = {"thimble-pushgateway"}
     assert seen.pop("exec-ingest") == pushed | {"thimble-store-ingest"}
-    assert seen.pop("exec-publish") == pushed | {"thimble-store-pipeline", "thimble-signing"}
+    assert seen.pop("exec-restore") == pushed | {"thimble-store-pipeline"}
+    publishing = {"thimble-store-pipeline", "thimble-signing", "thimble-automatic-approval"}
+    assert seen.pop("exec-publish") == pushed | publishing
     assert all(secrets == pushed for secrets in seen.values())
 
 
@@ -89,7 +95,7 @@ def test_retries_and_caching(version: Any) -> None:
                 retried.add(stage_of(label))
             if label and not task["cachingOptions"].get("enableCache"):
                 uncached.add(stage_of(label))
-    assert retried == {"ingest", "publish"}
+    assert retried == {"ingest", "publish", "restore"}
     assert uncached == {"benchmark", "publish"}
 
 

@@ -133,6 +133,8 @@ def test_no_wait_asks_nothing_more(kubeflow: Any) -> None:
         (["--set", "cluster.gpu_count=many"], "must be a whole number"),
         (["--set", "train.colour=1"], "train has no parameter 'colour'"),
         (["--images", "absent.lock"], "absent.lock does not exist"),
+        (["--release", "runs/demo"], "from an object store"),
+        (["--release", "s3://releases/nuclei"], "publish.basis_url"),
     ],
 )
 def test_bad_usage_is_exit_code_2_and_sends_nothing(
@@ -201,3 +203,25 @@ def test_five_fields_are_refused(kubeflow: Any) -> None:
     code, printed = thimble(kubeflow, "schedule", "weekly", "--cron", "0 3 * * 0")
     assert code == 2 and "six fields" in printed
     assert kubeflow.asked == []
+
+
+def test_a_schedule_with_a_release_retrains(kubeflow: Any) -> None:
+    """The latest release is looked up by each run: nothing about it is in the parameters."""
+    code, _ = thimble(
+        kubeflow, "schedule", "retrain", "--cron", "0 0 3 * * 0", "--params", "nuclei",
+        "--data", "s3://datasets/nuclei", "--release", "s3://releases/nuclei",
+        "--set", "publish.basis_url=s3://artifacts/basis",
+    )  # fmt: skip
+    assert code == 0
+    (made,) = kubeflow.stored["recurringruns"]
+    given = made["runtime_config"]["parameters"]
+    assert given["restore_release"] == "s3://releases/nuclei"
+    assert given["restore_basis_url"] == given["publish_basis_url"] == "s3://artifacts/basis"
+    assert given["restore_version"] == given["publish_run_started"] == ""
+    assert given["publish_release_url"] == "s3://releases"
+    assert given["publish_release_name"] == "nuclei"
+    assert given["report_pipeline"] == "retrain"
+    package = list(yaml.safe_load_all(kubeflow.stored["versions"][0]["package"]))
+    assert package[0]["pipelineInfo"]["name"] == "retrain"
+    tasks = package[0]["root"]["dag"]["tasks"]
+    assert tasks["restore"]["cachingOptions"] == tasks["ingest"]["cachingOptions"] == {}
