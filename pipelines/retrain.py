@@ -17,6 +17,7 @@ def retrain(settings: Settings):
     before = restore(**settings["restore"]).outputs
     more = {
         "ingest": {"frozen": before["frozen"]},
+        "validate": {"reference": before["validation"]},
         "train": {"initial": before["model"]},
     }
     with trunk(settings, more) as (dataset, validation, teacher):

@@ -88,7 +88,9 @@ def freeze_dataset(dataset: Path, folder: Path) -> None:
     }
     if objects := spec.pop("objects", None):
         # Digests of shards that lie in a store.
-        spec["objects"] = {each: objects[each] for each in spec["shards"]["test"] if each in objects}
+        spec["objects"] = {
+            each: objects[each] for each in spec["shards"]["test"] if each in objects
+        }
     write_json(folder / "dataset.json", spec)
     listed = dataset / "cases.jsonl"
     # A shard with an address stays where it is.
