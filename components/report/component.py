@@ -19,8 +19,8 @@ def report(
     validation: dsl.Input[dsl.Artifact] = None,
     released: dsl.Input[dsl.Model] = None, released_evaluation: dsl.Input[dsl.Artifact] = None,
     max_dice_drop: float = 0.01, max_package_bytes: int = 0, max_p90_seconds: float = 0.0,
-    max_memory_bytes: int = 0, max_worst_slice_drop: float = 0.05, non_inferiority_margin: float = 0.01,
-    gate_branch: str = "teacher", gate_variant: str = "float32", trials: str = "",
+    max_memory_bytes: int = 0, max_worst_slice_drop: float = 0.05, gate_branch: str = "teacher",
+    gate_variant: str = "float32", trials: str = "", non_inferiority_margin: float = 0.01,
     title: str = "Compression report", pipeline: str = "", commit: str = "", run_name: str = "",
 ) -> None:
     """Judge the packages against the gates and show why in one HTML file."""

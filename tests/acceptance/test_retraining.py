@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from tests.small_run import SMALL_RUN
 from thimble.artifact import load_history, read_json
@@ -126,3 +128,22 @@ def test_a_worse_network_keeps_the_release(place: Path, more: Path) -> None:
     assert "release kept" in page and "not shown to be no worse" in page
     assert not (second / "release").exists() and not (second / "basis").exists()
     assert (place / "first" / "release" / "SHA256SUMS").is_file()
+
+
+def test_broken_labels_stop_before_training(place: Path, more: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(more, broken)
+    for file in (broken / "labels").iterdir():
+        with Image.open(file) as image:
+            label = np.zeros_like(np.asarray(image))  # all membrane, but for a corner
+        label[:8, :8] = 255
+        Image.fromarray(label).save(file)
+    code, said = thimble(
+        *("retrain", "--release", place / "first", "--params", place / "small.yaml"),
+        *("--data", broken, "--out", tmp_path / "third"),
+    )
+    assert code == 1, said
+    assert "refuse: " in said and "foreground" in said
+    assert "kept: the release phantom/" in said
+    tasks = read_json(tmp_path / "third" / "timings.json")["tasks"]
+    assert list(tasks) == ["restore", "ingest", "validate", "refuse"], "nothing was trained"
