@@ -118,6 +118,7 @@ def evaluate_variants(
         "split": config.split,
         "variants": _variants(rows, images, scores, baseline, config.compared),
         "variant_order": list(rows),
+        "groups": {image.id: image.group for image in images},
         "headline": headline,
         "preprocessing": networks[headline].preprocessing,
         "cases": _cases(headline, scores[headline], baseline, config.shown.overlay_count),

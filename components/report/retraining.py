@@ -147,7 +147,10 @@ def _difference(own: Mapping[str, float], release: Release, name: str) -> dict[s
         )
     ids = sorted(own)
     first, second = ([scores[each] for each in ids] for scores in (own, other))
-    return bootstrap_difference(first, second, SEED, RESAMPLES) | {"images": len(ids)}
+    patients = release.evaluation.get("groups") or {}
+    groups = [patients.get(each, each) for each in ids]
+    found = bootstrap_difference(first, second, SEED, RESAMPLES, groups)
+    return found | {"images": len(ids), "groups": len(set(groups))}
 
 
 def retold(
@@ -198,7 +201,7 @@ def _sentence(gated: Candidate, release: Release, failed: Sequence[Gate]) -> str
     margin = next(gate.limit for gate in gated.gates if gate.name == GATE)
     inferior = any(gate.name == GATE for gate in failed)
     bound = (
-        f"On the {images} images of the frozen test set it is "
+        f"On the {images} images ({gap['groups']} patients) of the frozen test set it is "
         f"{'not shown to be ' if inferior else ''}no worse than the release by more than "
         f"{margin:g}: per image {difference_text(gap['mean'])} Dice, 95{GAP}% interval "
         f"{interval_text(gap)}, one-sided 95{GAP}% bound "

@@ -116,6 +116,28 @@ def test_a_few_bad_images_widen_the_bound(run: Inputs, render: Render, tmp_path:
     assert told["decision"] == "kept"
 
 
+def test_images_of_a_patient_count_together(run: Inputs, render: Render, tmp_path: Path) -> None:
+    """Ten images of one bad patient are one patient: the bound is wider than that of ten."""
+    add_release(tmp_path, run, 0.0)
+    file = Path(run["released_evaluation"] or "") / "evaluation.json"
+    record = read_json(file)
+    scores = record["variants"]["float32"]["dice_per_image"]
+    for place, name in enumerate(sorted(scores)):
+        scores[name] += 0.02 * (place < 10)
+    write_json(file, record)
+    render(run, tmp_path / "images")
+    record["groups"] = {name: f"p{place // 10}" for place, name in enumerate(sorted(scores))}
+    write_json(file, record)
+    render(run, tmp_path / "patients")
+    alone, grouped = (
+        read_json(tmp_path / out / "verdict.json")["retraining"]["difference"]
+        for out in ("images", "patients")
+    )
+    assert alone["mean"] == pytest.approx(grouped["mean"]) == pytest.approx(-0.005)
+    assert grouped["lower_one_sided_95"] < alone["lower_one_sided_95"]
+    assert (alone["groups"], grouped["groups"]) == (40, 4)
+
+
 def test_other_images_are_refused(run: Inputs, render: Render, tmp_path: Path) -> None:
     add_release(tmp_path, run, 0.0, images=39)
     with pytest.raises(BadInput, match="on the same images"):
