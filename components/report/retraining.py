@@ -219,6 +219,7 @@ def _table(gated: Candidate, release: Release, data: Mapping[str, Any]) -> Table
     old, new = release.figures, gated.figures
     before = (release.described.get("dataset") or {}).get("counts") or {}
     rows = [
+        _row("Version", release.name, "this run"),
         _row("Package", release.described["package"], gated.name),
         _row("Bytes", bytes_text(old["package_bytes"]), bytes_text(new["package_bytes"])),
         _row("Dice, frozen test set", dice_text(old["dice"]), dice_text(new["dice"])),
@@ -230,9 +231,7 @@ def _table(gated: Candidate, release: Release, data: Mapping[str, Any]) -> Table
         rows.append(_row(f"Images of {split}", count_text(old_count), count_text(new_count)))
     digests = [plain(d.get("source_digest"))[:12] for d in (release.described["dataset"], data)]
     rows.append(_row("Digest of the data", *digests))
-    origin = release.described["origin"]
-    rows.append(_row("Run", plain(origin.get("run_name")), "this one"))
-    return Table("Release and retraining", ("", f"Release {release.name}", "New"), tuple(rows))
+    return Table("Release and retraining", ("", "Release", "New"), tuple(rows))
 
 
 def _row(name: str, old: str, new: str) -> tuple[Cell, ...]:

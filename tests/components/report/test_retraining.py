@@ -69,7 +69,7 @@ def test_no_worse_is_a_candidate(run: Inputs, render: Render, tmp_path: Path) ->
         "17 were left out",
         "no worse than the release by more than 0.01",
         "somebody approves it, by name",
-        "Release membranes/3f9c1e2ab0d4",
+        "<td>membranes/3f9c1e2ab0d4</td>",
         "<td>800</td>",
     ):
         assert words in page, words
