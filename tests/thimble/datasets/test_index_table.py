@@ -1,5 +1,6 @@
 """Attributes of images from columns of index.csv."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +73,11 @@ def test_sample_tells_its_row(tmp_path: Path) -> None:
 def test_phantom_has_no_table() -> None:
     with pytest.raises(BadInput, match="leave group_column and attribute_columns empty"):
         open_source("phantom_nuclei", SourceOptions(attribute_columns="site=hospital"))
+
+
+def test_kinds_of_real_scans(shared_data: Callable[[str], Path]) -> None:
+    folder = shared_data("dsb2018_nuclei") / "dev"
+    found = read_attributes(str(folder), "site=kind")
+    cases, _ = open_source("instances", SourceOptions(str(folder))).cases()
+    assert {case.id for case in cases} == set(found)
+    assert {each["site"] for each in found.values()} == {"grey", "rgb"}
