@@ -208,4 +208,6 @@ def proportion(hits: Sequence[float], totals: Sequence[float]) -> Proportion:
     square = NORMAL_95**2 / effective
     middle = (share + square / 2) / (1 + square)
     half = np.sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
-    return Proportion(float(share), max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+    # All of 62 gives 0.9999999999999999: rounding must not put the share outside its interval.
+    low, high = min(share, middle - half), max(share, middle + half)
+    return Proportion(float(share), max(0.0, float(low)), min(1.0, float(high)))

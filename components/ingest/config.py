@@ -236,4 +236,10 @@ class IngestConfig:
             "split_rule=group needs group_column, a column of index.csv",
             group_column=self.split.group_column,
         )
+        columns = self.split.attribute_columns
+        require(
+            not columns or self.source.kind != "dicom",
+            "attribute_columns is not for kind=dicom, whose files say what made them",
+            attribute_columns=columns,
+        )
         require(self.seed >= 0, "seed must be >= 0", seed=self.seed)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thimble.datasets.folders import read_groups
+from thimble.datasets.index_table import read_attributes
 from thimble.datasets.intensity import apply_window, find_range, resample, scale_range
 from thimble.datasets.nifti_pairs import find_volumes
 from thimble.datasets.nifti_slices import Slices, same_grid
@@ -44,6 +45,7 @@ class NiftiReader:
                 "labelsTr/, or images/ and labels/, of .nii, .nii.gz or .mgz files."
             )
         self.classes = _named_classes(Path(options.source) / "dataset.json")
+        self.described = read_attributes(options.source, options.attribute_columns)
 
     def cases(self) -> tuple[list[Case], list[Refusal]]:
         """Return all volumes in natural order, and the files that belong to none."""
@@ -98,6 +100,7 @@ class NiftiReader:
             self.options.volume.spacing_mm,
         )
         attributes = {"slice_thickness": f"{of.thickness:.4g}"}
+        attributes |= self.described.get(os.path.basename(case.id), {})
         return Sample(f"{case.id}/{place:04d}", image, label, spacing, attributes)
 
     def _choose(self, files: list[Slices]) -> Iterator[tuple[int, list[tuple[Slices, int]]]]:

@@ -122,6 +122,7 @@ def test_all_found_in_few_images_is_not_certain() -> None:
     share = proportion([10.0] * 4, [10.0] * 4)
     assert (share.value, share.high) == (1.0, 1.0)
     assert share.low == pytest.approx(4 / (4 + 1.959964**2), abs=1e-6)
+    assert proportion([10.0] * 62, [10.0] * 62).high == 1.0
     none = proportion([0.0, 0.0], [3.0, 0.0])
     assert none.low == 0.0 and none.high == pytest.approx(1.959964**2 / (1 + 1.959964**2), abs=1e-6)
 

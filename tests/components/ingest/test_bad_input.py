@@ -161,6 +161,8 @@ def test_other_errors_are_left_alone() -> None:
         ({"shards": 0}, "shards must be in"),
         ({"workers": 0}, "workers must be in"),
         ({"split_rule": "group"}, "needs group_column"),
+        ({"attribute_columns": "name=who"}, "attribute_columns must be attribute=column"),
+        ({"attribute_columns": "site=x", "kind": "dicom"}, "is not for kind=dicom"),
         ({"spacing_mm": -1.0}, "spacing_mm must be in"),
         ({"intensity": "bright"}, "intensity must be"),
         ({"intensity": "40/0"}, "intensity must be"),

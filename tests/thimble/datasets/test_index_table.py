@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -68,6 +69,18 @@ def test_sample_tells_its_row(tmp_path: Path) -> None:
     for each in (reader, open_source("instances", options)):
         found = {case.id: dict(next(each.read(case)).attributes) for case in cases}
         assert found == {"a": {"site": "north"}, "b": {}}
+
+
+def test_slices_tell_the_row_of_their_volume(tmp_path: Path) -> None:
+    for folder in ("imagesTr", "labelsTr"):
+        (tmp_path / folder).mkdir()
+        values = np.arange(24, dtype=np.uint8).reshape(4, 3, 2) % 5
+        nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / folder / "a.nii.gz")
+    (tmp_path / "index.csv").write_text("file,hospital\na.nii.gz,north\n")
+    reader = open_source("nifti", SourceOptions(str(tmp_path), attribute_columns="site=hospital"))
+    (case,), _ = reader.cases()
+    kinds = [dict(sample.attributes) for sample in reader.read(case)]
+    assert kinds == [{"site": "north", "slice_thickness": "1"}] * 2
 
 
 def test_phantom_has_no_table() -> None:
