@@ -13,7 +13,7 @@ from thimble.records import SPLITS, Dataset, Entry, Record, decode_record
 from thimble.stage import BadInput
 from thimble.tfrecord import read_frames
 
-__all__ = ["Check", "Entries", "Seen", "check_content", "foreground_share", "read_split"]
+__all__ = ["Check", "Entries", "Seen", "account", "check_content", "foreground_share", "read_split"]
 
 SHOWN = 3
 # Cases of each split by id.
@@ -109,7 +109,7 @@ def read_split(
                 if problem:
                     seen.broken.append(f"{name}: {record.id} {problem}")
                 elif record.copy == 0:
-                    _account(seen, record)
+                    account(seen, record)
                     visit(record, entry)
                     continue
                 visit(None, None)
@@ -118,7 +118,7 @@ def read_split(
     return seen
 
 
-def _account(seen: Seen, record: Record) -> None:
+def account(seen: Seen, record: Record) -> None:
     """Add an original to what a split holds."""
     seen.pixels += np.bincount(record.label.ravel(), minlength=len(seen.pixels))
     seen.intensities.append(float(record.image.mean()) / np.iinfo(record.image.dtype).max)

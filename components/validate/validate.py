@@ -2,11 +2,13 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from components.validate.config import ValidateConfig
+from components.validate.config import ContentConfig, ValidateConfig
 from components.validate.content import (
     Check,
     Seen,
@@ -14,14 +16,45 @@ from components.validate.content import (
     foreground_share,
     read_split,
 )
+from components.validate.drift import Drift, judge_rows
+from components.validate.features import Row
+from components.validate.judge import likely_faults
 from components.validate.page import render_page
+from components.validate.table import Table
 from thimble.artifact import read_json, write_atomically, write_json
-from thimble.records import SPLITS, Dataset, Entry, Record, load_dataset
+from thimble.records import SPLITS, Entry, Record, load_dataset
 from thimble.stage import Run, require
 
-__all__ = ["ValidateConfig", "hand_out", "validate_dataset"]
+__all__ = [
+    "Examined",
+    "ValidateConfig",
+    "check_repeats",
+    "examine_dataset",
+    "hand_out",
+    "validate_dataset",
+]
 
 READ = ("border_sigma", "pixels")
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What one pass over a data set found.
+
+    Attributes:
+        name: Of the data set.
+        checks: What it holds by itself.
+        seen: What the records of each split held.
+        rows: Features of each image.
+        splits: Where each image lies.
+    """
+
+    name: str
+    checks: list[Check]
+    seen: Mapping[str, Seen]
+    rows: list[Row]
+    splits: list[str]
 
 
 def validate_dataset(
@@ -36,34 +69,87 @@ def validate_dataset(
         run: Progress.
 
     Returns:
-        A function that writes `validation.json` and `page.html` into a folder, and figures: passed,
-        images, checks, and images, foreground and intensity_mean of each split.
+        A function that fills a folder with `validation.json`, `page.html` and TFDV's
+        `schema.pbtxt`, `statistics.binpb` and `anomalies.pbtxt`, and figures: passed, checks,
+        anomalies, drift, and images, foreground and intensity_mean of all or of each split.
+
+    Raises:
+        BadInput: If the artifact or the reference cannot be read at all.
+    """
+    examined = examine_dataset(dataset_path, config.content, run)
+    drift = None
+    if examined.rows:
+        drift = judge_rows(examined.rows, examined.splits, reference, config.drift)
+    verdict = _verdict(examined, drift)
+
+    def write(folder: Path) -> None:
+        write_json(folder / "validation.json", verdict)
+        (folder / "page.html").write_text(render_page(verdict, drift), encoding="utf-8")
+        if drift:
+            drift.write(folder)
+
+    figures = {
+        "passed": float(verdict["passed"]),
+        "checks": float(len(examined.checks)),
+        "anomalies": float(len(verdict["anomalies"])),
+        "drift": drift.distance if drift else 0.0,
+        **_figures(examined.seen),
+    }
+    return write, figures
+
+
+def examine_dataset(dataset_path: str | Path, config: ContentConfig, run: Run) -> Examined:
+    """Read every record of a data set once and judge it by itself.
+
+    Args:
+        dataset_path: The artifact.
+        config: What it must hold.
+        run: Progress.
 
     Raises:
         BadInput: If the artifact cannot be read at all.
     """
     dataset = load_dataset(dataset_path)
+    spec = dataset.spec
+    absent = [name for name in READ if name not in spec]
+    require(not absent, f"dataset.json must hold {', '.join(READ)}: run ingest again", lacks=absent)
     entries: dict[str, dict[str, Entry]] = {split: {} for split in SPLITS}
     for entry in dataset.entries():
         entries[entry.split][entry.id] = entry
-    seen = _read(dataset, entries, run)
-    checks = check_content(dataset.spec, entries, seen, config.content)
-    failed = [each for each in checks if each.failures]
-    verdict = {
-        "passed": not failed,
-        "reason": _reason(str(dataset.spec.get("name")), failed, len(checks)),
-        "checks": [
-            {"name": each.name, "passed": not each.failures, "detail": each.detail}
-            for each in checks
-        ],
-    }
+    table = Table(dataset.classes if spec["labelled"] else dataset.classes[:1])
+    total = sum(sum(count.values()) for count in spec["counts"].values())
+    done = 0
 
-    def write(folder: Path) -> None:
-        write_json(folder / "validation.json", verdict)
-        (folder / "page.html").write_text(render_page(verdict), encoding="utf-8")
+    def visit(record: Record | None, entry: Entry | None) -> None:
+        nonlocal done
+        done += 1
+        run.progress(min(done, total), total)
+        if record and entry:
+            table.add(record, entry)
 
-    figures = {"passed": float(not failed), "checks": float(len(checks)), **_figures(seen)}
-    return write, figures
+    seen = {split: read_split(dataset, split, entries[split], visit) for split in SPLITS}
+    rows = table.complete()
+    checks = [
+        *check_content(spec, entries, seen, config),
+        check_repeats(rows, table.entries, config),
+    ]
+    splits = [entry.split for entry in table.entries]
+    return Examined(str(spec.get("name")), checks, seen, rows, splits)
+
+
+def check_repeats(rows: list[Row], entries: list[Entry], config: ContentConfig) -> Check:
+    """Return the check on images that come under several patients."""
+    pairs = zip(rows, entries, strict=True)
+    found = [f"{entry.id} ({row['repeats']})" for row, entry in pairs if row["repeats"] != "none"]
+    few = len(found) <= config.max_duplicate_share * len(rows)
+    limit = f"{config.max_duplicate_share:g} of them"
+    return Check(
+        "patients",
+        [] if few else found,
+        f"{len(found)} of {len(rows)} images come under several patients; expected at most {limit}",
+        "duplicated patients: give them one identifier or remove the copies, or change "
+        "max_duplicate_share",
+    )
 
 
 def hand_out(validation: str | Path, page: str | Path, verdict: str | Path) -> None:
@@ -74,30 +160,47 @@ def hand_out(validation: str | Path, page: str | Path, verdict: str | Path) -> N
     Path(verdict).write_text("passed" if passed else "failed", encoding="utf-8")
 
 
-def _read(
-    dataset: Dataset, entries: Mapping[str, Mapping[str, Entry]], run: Run
-) -> dict[str, Seen]:
-    """Read every record once."""
-    spec = dataset.spec
-    absent = [name for name in READ if name not in spec]
-    require(not absent, f"dataset.json must hold {', '.join(READ)}: run ingest again", lacks=absent)
-    total = sum(sum(count.values()) for count in spec["counts"].values())
-    done = 0
+def _verdict(examined: Examined, drift: Drift | None) -> dict[str, Any]:
+    """Return what validation.json holds."""
+    anomalies = drift.anomalies if drift else []
+    failed = [each for each in examined.checks if each.failures]
+    failing = [each for each in anomalies if each.fails]
+    faults = likely_faults(failing)
+    compared = None
+    if drift and drift.reference:
+        known = drift.reference
+        compared = {"images": known.images, "patients": round(known.patients)}
+    reasons = [_content_reason(failed, len(examined.checks))] if failed else []
+    if failing:
+        failing.sort(key=lambda each: -each.ratio)
+        told = "; ".join(f"{each.feature}: {each.likely}" for each in failing[:SHOWN])
+        more = f" (and {len(failing) - SHOWN} more)" if len(failing) > SHOWN else ""
+        likely = f" Most likely: {', '.join(faults)}." if faults else ""
+        reasons.append(
+            f"It differs from the data of the last release in {len(failing)} feature(s). "
+            f"{told}{more}.{likely} Fix: mend the source, or name what is meant to be so in "
+            "accepted_features."
+        )
+    return {
+        "passed": not reasons,
+        "reason": f"data set {examined.name} is not fit for training. {' '.join(reasons)}"
+        if reasons
+        else "",
+        "checks": [
+            {"name": each.name, "passed": not each.failures, "detail": each.detail}
+            for each in examined.checks
+        ],
+        "anomalies": [each.record() for each in anomalies],
+        "faults": faults,
+        "compared": compared,
+        "images": len(examined.rows),
+    }
 
-    def visit(record: Record | None, entry: Entry | None) -> None:
-        nonlocal done
-        done += 1
-        run.progress(min(done, total), total)
 
-    return {split: read_split(dataset, split, entries[split], visit) for split in SPLITS}
-
-
-def _reason(name: str, failed: list[Check], asked: int) -> str:
-    """Return in words why a data set is refused; empty if it is not."""
-    if not failed:
-        return ""
+def _content_reason(failed: list[Check], asked: int) -> str:
+    """Return which checks failed and how to mend each."""
     told = " ".join(f"{each.name}: {each.detail}. Fix: {each.fix}." for each in failed)
-    return f"data set {name} failed {len(failed)} of {asked} checks. {told}"
+    return f"It failed {len(failed)} of {asked} checks. {told}"
 
 
 def _figures(seen: Mapping[str, Seen]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The verdict on a data set: every failed check is named, and the run stops."""
+"""What a data set must hold by itself: every check that fails says what and where."""
 
 import hashlib
 import re
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.validate.validate import ValidateConfig, validate_dataset
-from thimble.artifact import read_json, write_json
+from components.validate.validate import ValidateConfig, examine_dataset
+from thimble.artifact import write_json
 from thimble.records import FORMAT, Entry, Record, encode_entries, encode_record
 from thimble.stage import BadInput, flat_fields, start
 from thimble.tfrecord import frame_record
@@ -78,32 +78,27 @@ def _write(folder: Path, change: Change | None = None) -> Path:
     return folder
 
 
-def _validate(folder: Path, **parameters: Any) -> dict[str, Any]:
-    """Judge by content alone; a good set passes all of its checks."""
+def _failures(folder: Path, **parameters: Any) -> str:
+    """Judge a set by itself; return what failed, in words."""
     arguments = flat_fields(ValidateConfig) | parameters
     with start("validate", ValidateConfig, arguments, [folder]) as run:
-        write, figures = validate_dataset(folder, None, run.config, run)
-    out = folder.parent / "validation"
-    out.mkdir(exist_ok=True)
-    write(out)
-    verdict = dict(read_json(out / "validation.json"))
-    assert figures["passed"] == verdict["passed"]
-    assert bool(verdict["reason"]) != verdict["passed"]
-    return verdict
-
-
-def _refused(folder: Path, **parameters: Any) -> str:
-    """Judge a bad set: why it is refused."""
-    return str(_validate(folder, **parameters)["reason"])
+        checks = examine_dataset(folder, run.config.content, run).checks
+    return ". ".join(f"{each.name}: {each.detail}" for each in checks if each.failures)
 
 
 def test_a_good_set_passes(tmp_path: Path) -> None:
-    verdict = _validate(_write(tmp_path / "data"))
-    assert verdict["passed"] is True
-    assert [check["name"] for check in verdict["checks"]] == [
+    folder = _write(tmp_path / "data")
+    with start("validate", ValidateConfig, flat_fields(ValidateConfig), [folder]) as run:
+        examined = examine_dataset(folder, run.config.content, run)
+    assert [check.name for check in examined.checks] == [
         "records", "counts", "contrast", "classes", "foreground", "sizes", "duplicates", "groups",
+        "patients",
     ]  # fmt: skip
-    assert all(check["passed"] for check in verdict["checks"])
+    assert not [check for check in examined.checks if check.failures]
+    assert examined.splits == ["train", "train", "validation", "test"]
+    assert len(examined.rows) == 4, "copies are not described"
+    assert examined.rows[0]["foreground_cell"] == 10 / 48
+    assert examined.seen["test"].pixels.tolist() == [38, 10]
 
 
 def _replace(records: list[Record], place: int, **fields: Any) -> None:
@@ -159,7 +154,7 @@ def _straddling_patient(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (_no_label, r"failed 2 of 8 checks. classes: cell is absent from validation.*foreground"),
+        (_no_label, r"^classes: cell is absent from validation. foreground: validation has a f"),
         (_constant, "contrast: d"),
         (
             _other_shape,
@@ -176,15 +171,15 @@ def _straddling_patient(
 )
 def test_failed_checks_stop_the_run(tmp_path: Path, change: Change, sentence: str) -> None:
     folder = _write(tmp_path / "data", change)
-    assert re.search(sentence, _refused(folder))
+    assert re.search(sentence, _failures(folder))
 
 
 def test_limits(tmp_path: Path) -> None:
     folder = _write(tmp_path / "data")
-    said = _refused(folder, min_foreground_share=0.3)
+    said = _failures(folder, min_foreground_share=0.3)
     assert "train has a foreground share of 0.2083; expected 0.3 to" in said
-    assert "share of 0.2083; expected 0.001 to 0.2" in _refused(folder, max_foreground_share=0.2)
-    said = _refused(folder, min_split_images=2)
+    assert "share of 0.2083; expected 0.001 to 0.2" in _failures(folder, max_foreground_share=0.2)
+    said = _failures(folder, min_split_images=2)
     assert "sizes: validation has 1 image(s); expected at least 2" in said
     for parameters in (
         {"min_foreground_share": 0.99},
@@ -193,19 +188,19 @@ def test_limits(tmp_path: Path) -> None:
         {"false_alarm_share": 0.0},
     ):
         with pytest.raises(BadInput, match="must"):
-            _validate(folder, **parameters)
+            _failures(folder, **parameters)
 
 
 def test_damaged_shard(tmp_path: Path) -> None:
     folder = _write(tmp_path / "data")
     shard = folder / "test.tfrecord"
     shard.write_bytes(shard.read_bytes()[:-3])
-    assert re.search(r"records: .*test\.tfrecord is damaged \(record 0\)", _refused(folder))
+    assert re.search(r"records: .*test\.tfrecord is damaged \(record 0\)", _failures(folder))
     shard.unlink()
-    assert re.search(r"records: .*test\.tfrecord cannot be read", _refused(folder))
+    assert re.search(r"records: .*test\.tfrecord cannot be read", _failures(folder))
 
 
 def test_incomplete_description(tmp_path: Path) -> None:
     folder = _write(tmp_path / "data", lambda spec, *_: spec.pop("pixels"))
     with pytest.raises(BadInput, match="must hold .*lacks=.'pixels'"):
-        _validate(folder)
+        _failures(folder)
