@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from components.validate.config import ContentConfig
 from thimble.records import SPLITS, Dataset, Entry, Record, decode_record
 from thimble.stage import BadInput
-from thimble.tfrecord import read_frames
 
 __all__ = ["Check", "Entries", "Seen", "account", "check_content", "foreground_share", "read_split"]
 
@@ -102,7 +101,7 @@ def read_split(
     seen = Seen(np.zeros(len(spec["classes"]), np.int64))
     for name in spec["shards"][split]:
         try:
-            for record in map(decode_record, read_frames(dataset.folder / name)):
+            for record in map(decode_record, dataset.frames(name)):
                 entry = entries.get(record.id)
                 seen.copies[record.id] += 1
                 problem = _mismatch(record, spec, entry)
