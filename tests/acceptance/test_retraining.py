@@ -146,4 +146,4 @@ def test_broken_labels_stop_before_training(place: Path, more: Path, tmp_path: P
     assert "refuse: " in said and "foreground" in said
     assert "kept: the release phantom/" in said
     tasks = read_json(tmp_path / "third" / "timings.json")["tasks"]
-    assert list(tasks) == ["restore", "ingest", "validate", "refuse"], "nothing was trained"
+    assert set(tasks) == {"restore", "ingest", "validate", "refuse"}, "nothing was trained"
