@@ -23,11 +23,11 @@ def kind_of_reason(reason: str) -> str:
     Args:
         reason: Sentences, the first of which says what is wrong.
     """
-    fault = re.split(r"[.!] (?=[A-Z])", reason.replace(". Expected", "\0").split("\0")[0])[0]
-    # A path may hold spaces: it goes up to the last end of a file name.
-    fault = re.sub(r"\S*/.*\.\w{1,5}\b|\S*/\S*", "*", fault)
-    fault = re.sub(r"\S*\d\S*", "*", fault)
-    return re.sub(r"\*(?:\W*\*)+", "*", fault).strip(" .")[:LONGEST_KIND]
+    fault = re.split(r"[.!] (?=[A-Z])", reason, maxsplit=1)[0]
+    # A path may hold spaces: it goes up to the first end of a file name.
+    fault = re.sub(r"\S*/.*?\.[A-Za-z]\w{1,4}\b|\S*/\S*", "*", fault)
+    fault = re.sub(r"(?<![\w-])\d[\d.,x]*", "*", fault)
+    return fault.strip(" .")[:LONGEST_KIND]
 
 
 def count_reasons(refusals: Iterable[Refusal]) -> dict[str, int]:
@@ -72,9 +72,10 @@ def refuse_many(images: int, refusals: Iterable[Refusal], share: float, listing:
     shown = [f"{first} ({count} of this kind)" if count > 1 else first
              for count, first in list(kinds.values())[:SHOWN]]  # fmt: skip
     more = f" (and {len(kinds) - SHOWN} more kinds)" if len(kinds) > SHOWN else ""
+    where = f" All are listed in {listing}." if listing else ""
     raise BadInput(
         f"{refused} of {total} files or images cannot be used, more than "
-        f"max_rejected_share={share} allows: {' | '.join(shown)}{more}{listing and f' All are listed in {listing}.'}"
+        f"max_rejected_share={share} allows: {' | '.join(shown)}{more}{where}"
     )
 
 

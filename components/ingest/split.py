@@ -51,12 +51,19 @@ def split_index(index: Index, config: SplitConfig) -> None:
         )
 
 
-def _cut(index: Index, *cuts: int) -> None:
+def _cut(index: Index, validation: int, test: int) -> None:
     """Cut by position, at the border of two patients that is nearest to each cut."""
-    moved = [_between_patients(index, cut) for cut in cuts]
-    for name, (first, last) in zip(SPLITS, pairwise([0, *moved, index.count()]), strict=True):
+    first, last = _patient_at(index, test)
+    test = first if test - first <= last - test else last
+    first, last = _patient_at(index, validation)
+    validation = first if validation - first <= last - validation else last
+    if validation >= test:
+        validation = _patient_at(index, max(test - 1, 0))[0]
+    for name, (start, end) in zip(
+        SPLITS, pairwise([0, validation, test, index.count()]), strict=True
+    ):
         index.database.execute(
-            "UPDATE images SET split = ? WHERE place >= ? AND place < ?", (name, first, last)
+            "UPDATE images SET split = ? WHERE place >= ? AND place < ?", (name, start, end)
         )
     straddling = index.database.execute(
         "SELECT patient FROM images GROUP BY patient HAVING COUNT(DISTINCT split) > 1 LIMIT 1"
@@ -69,18 +76,17 @@ def _cut(index: Index, *cuts: int) -> None:
         )
 
 
-def _between_patients(index: Index, cut: int) -> int:
-    """Return the place nearest to a cut where the patient changes, the earlier of two."""
-    patient = "SELECT patient FROM images WHERE place = ?"
-    found = index.database.execute(patient, (cut,)).fetchone()
+def _patient_at(index: Index, place: int) -> tuple[int, int]:
+    """Return the first place of the run of one patient's images here, and that behind it."""
+    found = index.database.execute(
+        "SELECT patient FROM images WHERE place = ?", (place,)
+    ).fetchone()
     if not found:
-        return cut
+        return place, place
     other = "SELECT {} FROM images WHERE patient != ? AND place {} ?"
-    before = index.database.execute(other.format("MAX(place)", "<"), (*found, cut)).fetchone()[0]
-    after = index.database.execute(other.format("MIN(place)", ">"), (*found, cut)).fetchone()[0]
-    first = 0 if before is None else before + 1
-    last = index.count() if after is None else after
-    return first if cut - first <= last - cut else last
+    before = index.database.execute(other.format("MAX(place)", "<"), (*found, place)).fetchone()[0]
+    after = index.database.execute(other.format("MIN(place)", ">"), (*found, place)).fetchone()[0]
+    return 0 if before is None else before + 1, index.count() if after is None else after
 
 
 def _fill(index: Index, config: SplitConfig, wanted: Mapping[str, int]) -> None:

@@ -56,6 +56,59 @@ def test_patients_stay_together(seed: int) -> None:
     assert len(split["test"]) == 10, "two patients of five images; a third would be too many"
 
 
+@st.composite
+def _collections(draw: st.DrawFn) -> tuple[dict[str, str], dict[str, str]]:
+    """Groups and digests by id: patients of several images, some images twice."""
+    count = draw(st.integers(3, 40))
+    ids = [f"{number:02d}" for number in range(count)]
+    patients = st.integers(0, draw(st.integers(2, 40)))
+    contents = st.integers(0, draw(st.integers(20, 400)))
+    groups = {name: f"patient {draw(patients)}" for name in ids}
+    return groups, {name: str(draw(contents)) for name in ids}
+
+
+@given(
+    collection=_collections(),
+    rule=st.sampled_from(["block", "hash", "group"]),
+    shares=st.tuples(st.sampled_from([0.1, 0.25]), st.sampled_from([0.2, 0.3])),
+    seed=st.integers(0, 3),
+)
+@settings(max_examples=200, deadline=None)
+def test_no_patient_lies_in_two_splits(
+    collection: tuple[dict[str, str], dict[str, str]],
+    rule: str,
+    shares: tuple[float, float],
+    seed: int,
+) -> None:
+    """Whatever the rule: either nobody straddles, or the split is refused."""
+    groups, digests = collection
+    validation, test = shares
+    column = "patient" if rule == "group" else ""
+    config = SplitConfig(rule, validation, test, group_column=column, split_seed=seed)
+    try:
+        split = split_cases(list(groups), groups, digests, config)
+    except BadInput:
+        return
+    assert sorted(sum(split.values(), [])) == sorted(groups)
+    for key in (groups, digests) if rule != "block" else (groups,):
+        where = [{key[name] for name in names} for names in split.values()]
+        assert not (where[0] & where[1] or where[0] & where[2] or where[1] & where[2])
+
+
+def test_block_cuts_between_patients() -> None:
+    groups = {f"{number:03d}": f"patient {number // 7}" for number in range(28)}
+    split = _split(28, SplitConfig("block", 0.1, 0.2), groups)
+    assert {name: len(ids) for name, ids in split.items()} == {
+        "train": 14, "validation": 7, "test": 7,
+    }  # fmt: skip
+
+
+def test_block_refuses_a_patient_that_is_everywhere() -> None:
+    groups = {f"{number:03d}": f"patient {number % 3}" for number in range(28)}
+    with pytest.raises(BadInput, match="split_rule=block cuts through the group .*=group"):
+        _split(28, SplitConfig("block"), groups)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_too_few_images(count: int) -> None:
     for rule in ("block", "hash"):
