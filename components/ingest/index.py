@@ -84,9 +84,9 @@ class Index:
                     done = database.execute("INSERT OR IGNORE INTO cases VALUES (?, ?, ?)", row)
                     taken += done.rowcount
                     if not done.rowcount:
-                        trouble = f"another case has the same name: {case.id}. Rename one of them."
+                        trouble = f"Another case has the same name: {case.id}. Rename one of them."
                 if trouble:
-                    refusal = Refusal(_printable(case.image or case.id), trouble)
+                    refusal = Refusal(_printable(case.name or case.image or case.id), trouble)
                     _add_refusal(database, asdict(refusal))
         return taken
 
@@ -193,7 +193,7 @@ def _trouble(case: Case) -> str:
     try:
         case.id.encode()
     except UnicodeEncodeError:
-        return "the name is not UTF-8. Rename the file."
+        return "The name is not UTF-8. Rename the file."
     return ""
 
 

@@ -168,8 +168,6 @@ def _write(
     write_refusals(folder / REJECTED, index.refusals())
     write_json(folder / "dataset.json", spec)
     run.progress(2 * cases, 2 * cases, images=index.count())
-    index.close()
-    shutil.rmtree(scratch)
 
 
 def _split(
@@ -212,6 +210,7 @@ def ingest_source(
     reader, digest = open_anywhere(config)
     config = replace(config, source=replace(config.source, source_digest=digest))
     with ExitStack() as opened:
+        opened.callback(shutil.rmtree, scratch, ignore_errors=True)
         index = opened.enter_context(closing(Index(scratch / "index.sqlite")))
         classes = _look(config, run, index, reader)
         _refuse(config, index, classes)
@@ -219,13 +218,14 @@ def ingest_source(
         totals, counts = add_up(index), index.counts()
         spec = describe(config, reader, classes, counts, totals)
         spec = frozen.merge(spec, told) if frozen else spec
-        opened.pop_all()
+        kept = opened.pop_all()
     copies = spec["counts"]["train"]["copies"]
     expected = totals.bytes * (totals.images + copies) // totals.images
 
     def write(folder: Path) -> None:
-        told = spec | {"reader": reader, "expected": expected}
-        _write(config, run, index, told, frozen, folder)
+        with kept:
+            described = spec | {"reader": reader, "expected": expected}
+            _write(config, run, index, described, frozen, folder)
 
     return write, _figures(index, totals, copies) | {f"images_{n}": c for n, c in told.items()}
 

@@ -35,6 +35,8 @@ READ_AT_A_TIME = 8
 # headers. Tables and descriptions are always read whole.
 LOOKED_INTO = {"dicom": 1 << 16}
 WHOLE = (".csv", ".json", ".gz")
+# The file beside a header that holds its voxels.
+SECOND_PARTS = {".hdr": (".img", ".IMG"), ".par": (".rec", ".REC")}
 _own = threading.local()
 
 with warnings.catch_warnings():
@@ -80,7 +82,7 @@ def _explained(uri: str) -> Iterator[None]:
         yield
     except (BeamIOError, S3ClientError, OSError) as error:
         code = getattr(error, "code", None)
-        if code == 404:
+        if code == 404 or isinstance(error, FileNotFoundError):
             raise BadInput(f"{uri} does not exist any more. Copy the file again.") from None
         if code in (401, 403):
             raise BadInput(
@@ -124,10 +126,10 @@ def _list(source: str) -> dict[str, int]:
     return found
 
 
-def _copy(uri: str, path: Path, most: int | None = None) -> None:
-    """Copy a file, or its first bytes."""
+def _copy(uri: str, path: Path, most: int | None = None, name: str = "") -> None:
+    """Copy a file, or its first bytes; errors call it `name` if its own may name a patient."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _explained(uri), open(path, "wb") as file:
+    with _explained(name or uri), open(path, "wb") as file:
         with contextlib.closing(_open(uri)) as stream:
             if most is None:
                 shutil.copyfileobj(stream, file, 1 << 20)
@@ -181,7 +183,7 @@ class RemoteReader:
             path = folder / name
             whole = name.lower().endswith(WHOLE)
             if whole or most:
-                _copy(f"{self.source}/{name}", path, None if whole else most)
+                _copy(f"{self.source}/{name}", path, None if whole else most, self.source)
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 # Its name, so that no two files look equal.
@@ -196,7 +198,11 @@ class RemoteReader:
         """Yield the images of a case, and a refusal for each file of it that cannot be used."""
         with tempfile.TemporaryDirectory(prefix="thimble-case-") as folder:
             for uri in dict.fromkeys(filter(None, (case.image, case.label, *case.files))):
-                _copy(uri, Path(folder) / uri.removeprefix(self.source + "/"))
+                path = Path(folder) / uri.removeprefix(self.source + "/")
+                _copy(uri, path, name=case.name)
+                for suffix in SECOND_PARTS.get(path.suffix.lower(), ()):
+                    with contextlib.suppress(BadInput):
+                        _copy(uri[: -len(suffix)] + suffix, path.with_suffix(suffix))
             reader: Any = copy.copy(self._inner)
             reader.options = replace(reader.options, source=folder)
             try:

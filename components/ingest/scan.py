@@ -101,7 +101,9 @@ def look_at(
     except BadInput as error:
         yield Refusal(file, str(error))
     except (FileNotFoundError, PermissionError) as error:
-        yield Refusal(file, f"cannot be opened any more ({error.strerror}). Copy the file again.")
+        yield Refusal(
+            file, f"It cannot be opened any more ({error.strerror}). Copy the file again."
+        )
 
 
 def scan_case(

@@ -86,7 +86,7 @@ def test_names_that_cannot_be_used() -> None:
     assert index.add_cases(cases) == 1
     first, second = index.refusals()
     assert (first.file, second.file) == ("again.png", "b\\udc80.png")
-    assert "another case has the same name: a" in first.reason
+    assert "Another case has the same name: a" in first.reason
     assert "not UTF-8" in second.reason
     index.close()
 

@@ -1,0 +1,158 @@
+"""Ingest from a real MinIO and into it: a case at a time in, shards out, the same records."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.ingest import ingest as ingest_module
+from components.ingest import remote
+from components.ingest.ingest import IngestConfig, ingest_source
+from tests.components.ingest.conftest import save_pair
+from tests.services.minio import StoreServer
+from thimble.artifact import finish
+from thimble.patches import AugmentationConfig, training_batches
+from thimble.records import SPLITS, Dataset, load_dataset, read_records
+from thimble.stage import BadInput, flat_fields, start
+from thimble.store import open_store
+
+pytestmark = pytest.mark.services
+Ingest = Callable[..., Dataset]
+SCANS = 10
+
+
+@pytest.fixture
+def bucket(store_server: StoreServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the data sets; this process may do everything there."""
+    for name, value in store_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return "s3://datasets"
+
+
+@pytest.fixture
+def scans(tmp_path: Path, bucket: str) -> str:
+    """Ten scans with patients, in the store and in a folder of this test."""
+    folder = tmp_path / "scans"
+    rows = ["name,patient"]
+    for index in range(SCANS):
+        label = np.zeros((20, 24), np.uint8)
+        label[4:12, 3 + index : 10 + index] = 1
+        noise = np.random.default_rng(index).integers(0, 90, label.shape)
+        save_pair(folder, f"scan {index}", (noise + 100 * label).astype(np.uint8), label)
+        rows.append(f"scan {index},p{index // 2}")
+    (folder / "index.csv").write_text("\n".join(rows), "utf-8")
+    store = open_store(f"{bucket}/{tmp_path.name}")
+    for path in folder.rglob("*.*"):
+        store.upload(path, path.relative_to(folder).as_posix())
+    return f"{bucket}/{tmp_path.name}"
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Ingest:
+    """Runs ingest on the scans with flat parameters."""
+    numbers = iter(range(1000))
+    scans = {"kind": "paired", "classes": "a=0;b=1", "elastic_copies": 1}
+
+    def run_ingest(**parameters: Any) -> Dataset:
+        out = tmp_path / f"data set {next(numbers)}"
+        given = flat_fields(IngestConfig) | scans | parameters
+        with start("ingest", IngestConfig, given) as run:
+            write, figures = ingest_source(run.config, run)
+            finish(run, write, out, figures)
+        return load_dataset(out)
+
+    return run_ingest
+
+
+def _records(dataset: Dataset) -> list[tuple[str, int, bytes]]:
+    return [
+        (record.id, record.copy, record.image.tobytes())
+        for split in SPLITS
+        for record in read_records(dataset, split, originals_only=False)
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_same_records_from_the_store(
+    ingest: Ingest, scans: str, tmp_path: Path, workers: int
+) -> None:
+    grouped = {"split_rule": "group", "group_column": "patient"}
+    here = ingest(source=str(tmp_path / "scans"), **grouped)
+    there = ingest(source=scans, workers=workers, **grouped)
+    assert list(here.entries()) == list(there.entries())
+    assert _records(here) == _records(there)
+    assert there.spec["source_digest"] == open_store(scans).listing_digest()
+
+
+def test_at_most_one_case_is_on_this_machine(
+    ingest: Ingest, scans: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    read, most = remote.RemoteReader.read, []
+
+    def watch(self: Any, case: Any) -> Any:
+        for found in read(self, case):
+            most.append(len(list(temporary.glob("thimble-case-*/*/*.png"))))
+            yield found
+
+    monkeypatch.setattr(remote.RemoteReader, "read", watch)
+    ingest(source=scans)
+    assert most == [2] * SCANS, "an image and its label"
+    assert list(temporary.glob("thimble-*")) == []
+
+
+def test_what_vanishes_is_refused_and_what_changes_stops(
+    ingest: Ingest, scans: str, store_server: StoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, client = ingest_module.find_out, store_server.client()
+    key = scans.removeprefix("s3://datasets/") + "/images/scan 3.png"
+
+    def lose_then_look(*arguments: Any) -> Any:
+        client.remove_object("datasets", key)
+        return look(*arguments)
+
+    monkeypatch.setattr(ingest_module, "find_out", lose_then_look)
+    with pytest.raises(BadInput, match="has changed since the run began"):
+        ingest(source=scans, max_rejected_share=0.2)
+    monkeypatch.setattr(ingest_module, "check_unchanged", lambda *_: None)
+    client.fput_object("datasets", key, __file__)
+    dataset = ingest(source=scans, max_rejected_share=0.2)
+    (line,) = (dataset.folder / "rejected.jsonl").read_text("utf-8").splitlines()
+    refusal = json.loads(line)
+    assert refusal["file"].endswith("images/scan 3.png")
+    assert f"{scans}/images/scan 3.png does not exist any more" in refusal["reason"]
+
+
+def test_nothing_there_and_no_client(ingest: Ingest, bucket: str) -> None:
+    with pytest.raises(BadInput, match="holds nothing. Expected a folder of files"):
+        ingest(source=f"{bucket}/nothing here")
+    with pytest.raises(BadInput, match=r'needs Google\'s client.*"apache-beam\[gcp\]"'):
+        ingest(source="gs://bucket/prefix")
+    with pytest.raises(BadInput, match="source must be a folder, s3:// or gs://"):
+        ingest(source="ftp://host/prefix")
+
+
+def test_shards_in_the_store(
+    ingest: Ingest, scans: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THIMBLE_SHARD_CACHE", str(tmp_path / "cache"))
+    inside = ingest(source=scans)
+    outside = ingest(source=scans, shards_at=f"{bucket}/shards/toy")
+    assert not list(outside.folder.glob("*.tfrecord"))
+    assert _records(inside) == _records(outside)
+    store = open_store(f"{bucket}/shards/toy")
+    for uri, entry in outside.spec["objects"].items():
+        assert store.sha256(uri.rpartition("/")[2]) == entry["sha256"]
+    batches = [
+        training_batches(each.folder, each.spec, AugmentationConfig(patch_size=16), 4, 1).take(20)
+        for each in (inside, outside)
+    ]
+    for (one, _), (other, _) in zip(*batches, strict=True):
+        assert np.array_equal(one, other)
+    again = ingest(source=scans, shards_at=f"{bucket}/shards/toy")
+    assert again.spec["shards"] == outside.spec["shards"], "named by content: there once"
