@@ -77,6 +77,10 @@ METRICS = {
     "cold_start_seconds": _row("cold_start", "seconds", "lower", "Load and first tile"),
     "peak_memory_bytes": _row("peak_memory", "bytes", "lower", "Peak resident memory"),
     "images": _row("images", "count", "higher", "Scans in the data set, or in one split of it"),
+    "cases": _row("cases", "count", "higher", "Cases that ingest looked at"),
+    "copies": _row("copies", "count", "neither", "Deformed copies of training scans"),
+    "rejected": _row("rejected", "count", "lower", "Files that ingest could not use"),
+    "record_bytes": _row("records", "bytes", "neither", "Bytes of the records of all scans"),
     "foreground": _row("foreground", "ratio", "neither", "Foreground share of a split's pixels"),
     "intensity_mean": _row(
         "intensity_mean", "ratio", "neither", "Mean intensity of a split; 1 is the largest value"

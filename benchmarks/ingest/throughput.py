@@ -23,8 +23,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 512
 # Files: few and many.
-FILES = {"paired": (40, 640), "dicom": (40, 640), "nifti": (1, 16)}
-SLICES = 40
+FILES = {"paired": (40, 640), "dicom": (40, 400), "nifti": (3, 12)}
+SLICES, SERIES = 40, 8
 WORKERS = 2
 
 
@@ -57,7 +57,7 @@ def make_dicom(folder: Path, count: int) -> None:
     folder.mkdir()
     for number in range(count):
         data = pydicom.Dataset()
-        series = number // SLICES
+        series = number // SERIES
         data.file_meta = pydicom.dataset.FileMetaDataset()
         data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = CTImageStorage
@@ -65,7 +65,7 @@ def make_dicom(folder: Path, count: int) -> None:
         data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = uid
         data.PatientID, data.Modality, data.Manufacturer = f"p{series}", "CT", "m"
         data.StudyInstanceUID, data.SeriesInstanceUID = f"1.2.3.5.{series}", f"1.2.3.6.{series}"
-        data.ImagePositionPatient = [0, 0, number % SLICES]
+        data.ImagePositionPatient = [0, 0, number % SERIES]
         data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         data.PixelSpacing, data.InstanceNumber = [1, 1], number
         data.Rows = data.Columns = SIDE
