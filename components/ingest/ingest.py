@@ -29,6 +29,8 @@ from thimble.stage import BadInput, Run
 
 __all__ = ["IngestConfig", "ingest_source"]
 
+MOST_NOTES = 100
+
 
 def _canon(config: IngestConfig, reader: Reader) -> Canon:
     """Return the form of all records."""
@@ -210,6 +212,7 @@ def ingest_source(
     reader, digest = open_anywhere(config)
     config = replace(config, source=replace(config.source, source_digest=digest))
     with ExitStack() as opened:
+        # Its paths may name patients: what failed leaves no trace of them.
         opened.callback(shutil.rmtree, scratch, ignore_errors=True)
         index = opened.enter_context(closing(Index(scratch / "index.sqlite")))
         classes = _look(config, run, index, reader)
@@ -217,6 +220,7 @@ def ingest_source(
         frozen, told = _split(config, index, frozen_path)
         totals, counts = add_up(index), index.counts()
         spec = describe(config, reader, classes, counts, totals)
+        spec["notes"] = reader.notes[:MOST_NOTES]
         spec = frozen.merge(spec, told) if frozen else spec
         kept = opened.pop_all()
     copies = spec["counts"]["train"]["copies"]

@@ -186,7 +186,7 @@ def open_classes(config: IngestConfig, reader: Reader, cases: Sequence[Case]) ->
     text = config.source.classes or reader.classes
     if text:
         return parse_classes(text)
-    if config.source.labels == "none":
+    if config.source.labels == "none" or not cases:  # without cases, why there are none counts
         return ClassMap(("unlabelled", "none"), ("0", "1-65535"))
     looked = cases[:LABELS_LOOKED_AT]
     found: set[int] = set()

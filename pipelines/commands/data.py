@@ -8,6 +8,8 @@ import click
 
 from thimble.stage import BadInput
 
+SHOWN = 6
+
 
 @click.group(short_help="Make phantom scans, or check scans.")
 def data() -> None:
@@ -47,34 +49,82 @@ def phantom(kind: str, images: int, size: int, seed: int, out: Path) -> None:
     click.echo(f"wrote {count} scans with labels to {out}")
 
 
-@data.command(short_help="Check scans before a run.")
+@data.command(short_help="Say what a run would do with a folder of scans.")
 @click.argument("source", type=click.Path(path_type=Path), metavar="FOLDER")
-@click.option("--kind", default="paired", show_default=True, help="Kind of data set.")
+@click.option("--kind", default="", help="Kind of data set; found out if it is not given.")
 @click.option("--classes", default="", help="Such as `background=0;organ=1-255`.")
-def check(source: Path, kind: str, classes: str) -> None:
-    """Read every scan and label as a run would, and say what is wrong with them.
+@click.option("--labels", type=click.Choice(["required", "none"]), help="Whether there are masks.")
+@click.option("--include-burned-in", default="", help="As the parameter of ingest.")
+@click.option("--all", "everything", is_flag=True, help="Read all of a large set, not 64 MiB.")
+@click.option("--names", is_flag=True, help="Show which file each hidden name stands for (DICOM).")
+def check(source: Path, everything: bool, names: bool, **given: str | None) -> None:
+    """Say what a folder of scans holds and what a run would do with it: a dataset card.
+
+    File names of DICOM may name patients: they are shown with --names only.
 
     \b
-    Example:
+    Examples:
+      thimble data check scans
       thimble data check --kind isbi2012 scans/isbi2012
     """
     if not source.is_dir():
         raise BadInput(f"{source} is not a folder. Expected a folder of scans and labels.")
-    from components.ingest.check import inspect_source
+    from components.ingest.card import describe_folder
 
     logging.disable(logging.WARNING)  # Beam's complaints about packages that we do not need
-    found = inspect_source(kind, str(source.absolute()), classes=classes)
-    problems = found.pop("problems")
-    for name, value in found.items():
-        click.echo(f"{name.replace('_', ' ')}: {_shown(value)}")
-    if problems:
-        raise BadInput(" | ".join(problems))
+    stops = []
+    chosen = {name: value for name, value in given.items() if value}
+    for number, card in enumerate(describe_folder(str(source.absolute()), everything, **chosen)):
+        click.echo("\n" * bool(number) + "\n".join(card_lines(card)))
+        stops += [card["stops"]] if "stops" in card else []
+    if names:
+        _show_names(source, chosen)
+    if stops:
+        raise BadInput("A run would stop: " + " | ".join(stops))
 
 
-def _shown(value: Any) -> str:
-    """Return a description in one line."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return "; ".join(_shown(item) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def card_lines(card: dict[str, Any]) -> list[str]:
+    """Return a card as lines of text."""
+    parameters = {name: value for name, value in card["parameters"].items() if value}
+    lines = [f"kind: {card['kind']}"]
+    lines += [f"remark: {card['remark']}"] if card["remark"] else []
+    partly = f", {card['read']} of them read" if card["read"] < card["cases"] else ""
+    labels = ", without labels" if parameters.get("labels") == "none" else ""
+    lines.append(
+        f"holds: {card['cases']} cases of {card['patients']} patients{partly}, "
+        f"{card['images']} images{labels}"
+    )
+    counts = {name: card[name] for name in ("formats", "sizes", "spacing")} | card["attributes"]
+    lines += [f"{name.replace('_', ' ')}: {_counted(v)}" for name, v in counts.items() if v]
+    if card["raw_labels"]:
+        lines.append(f"raw labels: {card['raw_labels']}")
+        lines += [f"class {c['name']} ({c['raw']}): {c['share']:.4g}" for c in card["classes"]]
+    if card["splits"]:
+        lines.append(f"splits ({card['parameters'].get('split_rule', 'block')}): "
+                     f"{_counted(card['splits'])}")  # fmt: skip
+    lines += [f"note: {note}" for note in card["notes"][:SHOWN]]
+    hidden = len(card["notes"]) - SHOWN
+    lines += [f"note: ... {hidden} more"] if hidden > 0 else []
+    for kind, count in card["refused"].items():
+        first = card["examples"][kind]
+        lines.append(f"refused, {count}: {first.reason} ({'first: ' * (count > 1)}{first.file})")
+    told = " ".join(f"{name}={value!r}" for name, value in parameters.items())
+    return [*lines, f"parameters: {told}"]
+
+
+def _counted(counts: dict[str, int]) -> str:
+    """Return the most frequent values in one line."""
+    shown = ", ".join(f"{name} ({count})" for name, count in list(counts.items())[:SHOWN])
+    return shown + (f", ... {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")
+
+
+def _show_names(source: Path, given: dict[str, Any]) -> None:
+    """Show the operator which file each hidden name stands for."""
+    from thimble.datasets.dicom_sources import list_dicom
+
+    included = given.get("include_burned_in", "").split(",")
+    listing = list_dicom(str(source.absolute()), given.get("labels") == "required", included)
+    reasons = {refusal.file: refusal.reason for refusal in listing.refused}
+    for hidden, name in sorted(listing.names.items(), key=lambda item: item[1]):
+        shown = name.encode(errors="backslashreplace").decode()
+        click.echo(f"{hidden} = {shown}: {reasons.get(hidden, 'taken')}")

@@ -48,6 +48,11 @@ class DicomReader:
             raise BadInput(
                 f"Folder {options.source!r} does not exist. Expected a folder of DICOM files."
             )
+        if options.group_column or options.attribute_columns:
+            raise BadInput(
+                "kind=dicom takes the patient and the scanner from the files. Leave group_column "
+                "and attribute_columns empty."
+            )
         self.options = options
         self.notes: list[str] = []
 

@@ -2,7 +2,8 @@
 
 Source: DICOM PS3.15 Table E.1-1. What is not named here does not pass, private elements and nested
 sequences among it; what passes could still hold a name that someone typed into the wrong field, so
-every value has a form, and a value that holds a part of the patient's name or number is hashed.
+only numbers and words that are known beforehand pass as they are. Other makers and models become
+keyed hashes, and so does a known word that is a part of the patient's name.
 """
 
 import math
@@ -23,8 +24,39 @@ MANUFACTURERS = (
     "topcon", "nidek", "olympus", "pentax", "acuson", "sonosite", "aloka", "medison", "planmeca",
     "dentsply", "sirona", "picker", "marconi", "elscint", "mallinckrodt", "neurologica", "ziehm",
 )  # fmt: skip
-CODE = re.compile(r"[A-Z][A-Z0-9_]{0,15}")
-MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+/()-]{0,31}")
+# Families of scanners, for the same reason.
+MODELS = (
+    "somatom", "magnetom", "espree", "avanto", "skyra", "prisma", "verio", "aera", "vida", "trio",
+    "sonata", "symphony", "biograph", "axiom", "artis", "acuson", "mammomat", "sensation",
+    "definition", "force", "emotion", "lightspeed", "discovery", "optima", "revolution", "signa",
+    "genesis", "brightspeed", "hispeed", "logiq", "voluson", "vivid", "senographe", "advance",
+    "achieva", "ingenia", "intera", "gyroscan", "brilliance", "ingenuity", "iqon", "icon", "epiq",
+    "affiniti", "iu22", "ie33", "mx8000", "gemini", "aquilion", "vantage", "aplio", "asteion",
+    "eclos", "echelon", "scenaria", "selenia", "dimensions", "lorad", "umr", "uct", "fcr", "dx",
+    "spectralis", "cirrus", "maestro", "eon",
+)  # fmt: skip
+# PS3.3 C.7.3.1.1.1 and PS3.16 Annex L: what a scanner may say, not what someone may have typed.
+MODALITIES = set(
+    "CR CT MR NM US OT BI DG ES LS PT RG TG XA RF RTIMAGE RTDOSE HC DX MG IO PX GM SM XC OP OPT "
+    "OCT IVUS IVOCT SEG SC BMD BDUS EPS KER LEN OAM OPM VA SRF AR TEXTUREMAP M3D OSS MA MS".split()
+)
+PARTS = set(
+    "ABDOMEN ABDOMENPELVIS ADRENAL ANKLE AORTA ARM AXILLA BACK BLADDER BONE BOWEL BRAIN BREAST "
+    "BRONCHUS BUTTOCK CALCANEUS CALF CAROTID CEREBELLUM CERVIX CHEEK CHEST CHESTABDOMEN "
+    "CHESTABDPELVIS CHESTABDPELV CIRCLEOFWILLIS CLAVICLE COCCYX COLON CORNEA CORONARYARTERY CSPINE "
+    "CTSPINE DUODENUM EAR ELBOW ESOPHAGUS EXTREMITY EYE EYELID FACE FEMUR FINGER FOOT FOREARM "
+    "GALLBLADDER HAND HEAD HEADNECK HEART HIP HIPPOCAMPUS HUMERUS ILEUM ILIUM IAC JAW JEJUNUM "
+    "KIDNEY KNEE LARYNX LEG LIVER LLOWEREXT LSPINE LSSPINE LUNG MANDIBLE MAXILLA MEDIASTINUM MOUTH "
+    "NECK NECKCHEST NECKCHESTABDOMEN NECKCHESTABDPELV NOSE ORBIT OVARY PANCREAS PARATHYROID "
+    "PAROTID PATELLA PELVIS PENIS PHARYNX PITUITARY PROSTATE RECTUM RIB SACRUM SCALP SCAPULA "
+    "SCROTUM SELLA SHOULDER SIJOINT SINUS SKIN SKULL SPINE SPLEEN SSPINE STERNUM STOMACH SUBMANDIBULAR TESTIS "
+    "THIGH THUMB THYMUS THYROID TIBIA TLSPINE TMJ TOE TONGUE TRACHEA TSPINE UTERUS URETER URETHRA "
+    "VAGINA VULVA WHOLEBODY WRIST ZYGOMA".split()
+)
+PHOTOMETRIC = set(
+    "MONOCHROME1 MONOCHROME2 PALETTE_COLOR RGB YBR_FULL YBR_FULL_422 YBR_PARTIAL_420 "
+    "YBR_PARTIAL_422 YBR_ICT YBR_RCT XYB".split()
+)
 NAMES = (
     "PatientName PatientID OtherPatientNames OtherPatientIDs PatientBirthName ResponsiblePerson "
     "ReferringPhysicianName PerformingPhysicianName OperatorsName PhysiciansOfRecord "
@@ -53,18 +85,19 @@ def _number(data: Dataset, keyword: str, group: str = "") -> str:
     return f"{number:.4g}" if math.isfinite(number) else ""
 
 
-def _code(data: Dataset, keyword: str) -> str:
-    """Return a code string, or nothing if it is no code."""
-    value = str(data.get(keyword) or "").strip().replace(" ", "_")
-    return value if CODE.fullmatch(value) else ""
+def _term(data: Dataset, keyword: str, known: set[str]) -> str:
+    """Return a code string that is a defined term, or nothing."""
+    value = str(data.get(keyword) or "").strip().upper().replace(" ", "_")
+    return value if value in known else ""
 
 
-def _manufacturer(data: Dataset, names: Pseudonyms) -> str:
-    """Return a manufacturer that is known, else a keyed hash of the text."""
-    text = str(data.get("Manufacturer") or "").strip().lower()
+def _maker(data: Dataset, keyword: str, known: tuple[str, ...], names: Pseudonyms) -> str:
+    """Return the first known word in a text, else a keyed hash of the text."""
+    text = str(data.get(keyword) or "").strip().lower()
     words = f" {re.sub(r'[^a-z0-9]+', ' ', text)} "
-    known = next((maker for maker in MANUFACTURERS if f" {maker} " in words), "")
-    return known or (names.name("manufacturer", text) if text else "")
+    found = next((word for word in known if f" {word} " in words), "")
+    kind = "manufacturer" if keyword == "Manufacturer" else "model"
+    return found or (names.name(kind, text) if text else "")
 
 
 def attributes(data: Dataset, names: Pseudonyms) -> dict[str, str]:
@@ -78,19 +111,19 @@ def attributes(data: Dataset, names: Pseudonyms) -> dict[str, str]:
         Keys of `thimble.datasets.source.ATTRIBUTES`; what is unknown is left out.
     """
     private = _words(data)
-    model = str(data.get("ManufacturerModelName") or "").strip()
-    site = str(data.get("InstitutionName") or data.get("InstitutionCodeSequence") or "").strip()
+    site = str(data.get("InstitutionName") or "").strip()
     syntax = data.file_meta.TransferSyntaxUID if hasattr(data, "file_meta") else None
     found = {
-        "manufacturer": _manufacturer(data, names),
-        "model": model if MODEL.fullmatch(model) else (names.name("model", model) if model else ""),
-        "modality": _code(data, "Modality"),
-        "body_part": _code(data, "BodyPartExamined"),
+        "manufacturer": _maker(data, "Manufacturer", MANUFACTURERS, names),
+        "model": _maker(data, "ManufacturerModelName", MODELS, names),
+        "modality": _term(data, "Modality", MODALITIES),
+        "body_part": _term(data, "BodyPartExamined", PARTS),
         "slice_thickness": _number(data, "SliceThickness", "PixelMeasuresSequence"),
         "field_strength": _number(data, "MagneticFieldStrength"),
         "tube_voltage": _number(data, "KVP"),
-        "photometric": _code(data, "PhotometricInterpretation"),
-        "transfer_syntax": syntax.name if syntax is not None and not syntax.is_private else "",
+        "photometric": _term(data, "PhotometricInterpretation", PHOTOMETRIC),
+        # A UID that the standard does not know has no name but itself.
+        "transfer_syntax": "" if syntax is None or syntax.name == syntax else syntax.name,
     }
     for name, value in found.items():
         if private & set(re.findall(r"\w+", value.lower().replace("_", " "))):

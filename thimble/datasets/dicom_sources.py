@@ -19,7 +19,7 @@ __all__ = ["Listing", "list_dicom"]
 # What lies beside scans and is none. Files of other names are looked at, and refused if need be.
 OTHER = (
     ".txt .md .csv .tsv .json .xml .html .htm .pdf .doc .docx .xls .xlsx .dump .log .icc .py .sh "
-    ".ini .yaml .yml .inf .exe .jpg .jpeg .tif .tiff .bmp .gif"
+    ".ini .yaml .yml .inf .exe .jpg .jpeg .tif .tiff .bmp .gif .mgh .mgz .par .rec .hdr"
 ).split()
 VOLUMES = (".nii", ".nii.gz")
 
@@ -51,7 +51,7 @@ class _Labels:
         """Begin with none."""
         self.segmentations: dict[str, list[str]] = defaultdict(list)
         self.volumes: list[str] = []
-        self.pictures: dict[str, str] = {}
+        self.pictures: dict[str, list[str]] = defaultdict(list)
         self.used: set[str] = set()
 
     def of_series(self, stack: Stack) -> str:
@@ -78,14 +78,17 @@ class _Labels:
 
     def of_image(self, header: Header) -> str:
         """Return the PNG of one image, or nothing."""
-        path = self.pictures.get(header.sop, "")
-        self.used |= {path} if path else set()
-        return path
+        found = self.pictures.get(header.sop, [])
+        if len(found) != 1:
+            return ""
+        self.used.add(found[0])
+        return found[0]
 
     def unused(self) -> list[str]:
         """Return the labels that belong to nothing."""
-        every = [path for paths in self.segmentations.values() for path in paths]
-        return sorted({*every, *self.volumes, *self.pictures.values()} - self.used)
+        grouped = [*self.segmentations.values(), *self.pictures.values()]
+        every = {path for paths in grouped for path in paths}
+        return sorted({*every, *self.volumes} - self.used)
 
 
 def _is_beside(volume: str, header: Header) -> bool:
@@ -110,7 +113,7 @@ def _read_all(source: str, names: Pseudonyms, listing: Listing) -> tuple[list[He
         elif lower.endswith(VOLUMES):
             labels.volumes.append(path)
         elif lower.endswith(".png"):
-            labels.pictures[os.path.splitext(os.path.basename(path))[0]] = path
+            labels.pictures[os.path.splitext(os.path.basename(path))[0]].append(path)
         elif os.path.splitext(lower)[1] not in OTHER:
             try:
                 header = read_header(path)
@@ -164,7 +167,13 @@ def list_dicom(source: str, labelled: bool, included: Iterable[str]) -> Listing:
                 _refuse(listing, names, source, path, "The image has no label PNG.")
         _add(listing, cases, stack, (names, source, taken))
     for path in labels.unused() if labelled else ():
-        _refuse(listing, names, source, path, "The label belongs to no image here. Remove it.")
+        _refuse(
+            listing,
+            names,
+            source,
+            path,
+            "The label belongs to no image here, or is one of several of an image. Remove it.",
+        )
     unknown = sum(not header.patient for header in kept)
     if unknown:
         listing.notes.append(f"{unknown} file(s) name no patient: each study counts as one")
@@ -181,15 +190,16 @@ def _add(
 ) -> None:
     """Add the cases of a stack under ids that nothing else has."""
     names, source, taken = context
+    for header in stack.files:
+        path = os.path.relpath(header.path, source)
+        listing.names[names.name("file", path)] = path
     listing.notes += [f"{cases[0].id}: {note}" for note in stack.notes]
     for case in cases:
         identifier, number = case.id, 2
         while identifier in taken:
             identifier, number = f"{case.id}-{number}", number + 1
         taken.add(identifier)
-        path = os.path.relpath(case.image, source)
-        hidden = names.name("file", path)
-        listing.names[hidden] = path
+        hidden = names.name("file", os.path.relpath(case.image, source))
         listing.stacks.append(stack)
         listing.cases.append(
             Case(identifier, case.group, case.image, case.label, case.files, hidden)
