@@ -19,6 +19,8 @@ for role in root ingest pipeline approver phone; do
   exists "$name" || create "$name" --from-literal=endpoint="$endpoint" \
     --from-literal=accesskey="thimble-$role" --from-file=secretkey=<(printf %s "$(random 20)")
 done
+# The key under which DICOM patients are hashed: keep a copy, for it ties releases together.
+exists thimble-patients || create thimble-patients --from-literal=key="$(random 32)"
 exists thimble-pushgateway ||
   create thimble-pushgateway --from-literal=url="http://pushgateway.$namespace.svc.cluster.local:9091"
 

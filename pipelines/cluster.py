@@ -49,7 +49,11 @@ APPROVAL = {
     "secretkey": "THIMBLE_APPROVER_SECRET_KEY",
 }
 SECRETS = {
-    "ingest": {"thimble-store-ingest": STORE},
+    "ingest": {
+        "thimble-store-ingest": STORE,
+        # Under it patients' names are hashed; another key would give them other names.
+        "thimble-patients": {"key": "THIMBLE_PATIENT_KEY"},
+    },
     "publish": {
         "thimble-store-pipeline": STORE,
         "thimble-automatic-approval": APPROVAL,

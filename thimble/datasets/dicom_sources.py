@@ -22,6 +22,7 @@ OTHER = (
     ".ini .yaml .yml .inf .exe .jpg .jpeg .tif .tiff .bmp .gif .mgh .mgz .par .rec .hdr"
 ).split()
 VOLUMES = (".nii", ".nii.gz")
+LONELY = "The label belongs to no image here, or is one of several of an image. Remove it."
 
 
 @dataclass
@@ -167,13 +168,7 @@ def list_dicom(source: str, labelled: bool, included: Iterable[str]) -> Listing:
                 _refuse(listing, names, source, path, "The image has no label PNG.")
         _add(listing, cases, stack, (names, source, taken))
     for path in labels.unused() if labelled else ():
-        _refuse(
-            listing,
-            names,
-            source,
-            path,
-            "The label belongs to no image here, or is one of several of an image. Remove it.",
-        )
+        _refuse(listing, names, source, path, LONELY)
     unknown = sum(not header.patient for header in kept)
     if unknown:
         listing.notes.append(f"{unknown} file(s) name no patient: each study counts as one")

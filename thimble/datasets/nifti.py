@@ -39,7 +39,6 @@ class NiftiReader:
         """Bind the folder, and take the classes that its dataset.json names."""
         self.options = options
         self.notes: list[str] = []
-        self._attributes: dict[str, dict[str, str]] | None = None
         if not options.source or not Path(options.source).is_dir():
             raise BadInput(
                 f"Folder {options.source!r} does not exist. Expected a folder with imagesTr/ and "

@@ -150,6 +150,6 @@ def _lonely(path: str, source: str, what: str, missing: str) -> Refusal:
     name = os.path.relpath(path, source)
     return Refusal(
         name,
-        f"{what} without {missing}: {name}. Expected the {missing} under the same name (imagesTr and "
-        f"labelsTr, images and labels, or name_image and name_label): add it or remove this.",
+        f"{what} without {missing}: {name}. Expected the {missing} under the same name (imagesTr "
+        f"and labelsTr, images and labels, or name_image and name_label): add it or remove this.",
     )
