@@ -84,9 +84,11 @@ class DicomReader:
         files = case.files or (case.image,)
         label = self._open_label(case, files)
         waiting: list[tuple[Sample, Frame]] = []
+        # Of one scanner, so said by the first file of a series.
+        known: dict[str, str] = {}
         for number, path in enumerate(files):
             try:
-                found = self._read_file(case, number, path, label)
+                found = self._read_file(case, number, path, (label, known))
             except BadInput as error:
                 if len(files) == 1:
                     raise
@@ -118,14 +120,15 @@ class DicomReader:
         return open_label(case.label, Stack(headers))
 
     def _read_file(
-        self, case: Case, number: int, path: str, label: Label
+        self, case: Case, number: int, path: str, context: tuple[Label, dict[str, str]]
     ) -> list[tuple[Sample, Frame]]:
         """Return the frames of a file; without pixels if their rule needs the whole series."""
+        label, known = context
         with open_dicom(path) as stream, unpatiented("The pixels"):
             data = load_dicom(stream)
             header = describe(data, path)
             frames = list(decode_frames(data))
-            known = attributes(data, open_pseudonyms())
+            known |= {} if known else attributes(data, open_pseudonyms())
             self._refuse_text(frames, header)
             canonical = Canonical(self.options.volume, header.modality)
             order = order_frames(header.positions, header.orientation)

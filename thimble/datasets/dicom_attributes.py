@@ -3,7 +3,7 @@
 Source: DICOM PS3.15 Table E.1-1. What is not named here does not pass, private elements and nested
 sequences among it; what passes could still hold a name that someone typed into the wrong field, so
 only numbers and words that are known beforehand pass as they are. Other makers and models become
-keyed hashes, and so does a known word that is a part of the patient's name.
+keyed hashes.
 """
 
 import math
@@ -57,19 +57,6 @@ PHOTOMETRIC = set(
     "MONOCHROME1 MONOCHROME2 PALETTE_COLOR RGB YBR_FULL YBR_FULL_422 YBR_PARTIAL_420 "
     "YBR_PARTIAL_422 YBR_ICT YBR_RCT XYB".split()
 )
-NAMES = (
-    "PatientName PatientID OtherPatientNames OtherPatientIDs PatientBirthName ResponsiblePerson "
-    "ReferringPhysicianName PerformingPhysicianName OperatorsName PhysiciansOfRecord "
-    "RequestingPhysician AccessionNumber PatientMotherBirthName InstitutionName StudyID "
-    "PatientBirthDate InstitutionalDepartmentName PatientAddress PatientTelephoneNumbers"
-).split()
-SHORTEST = 3
-
-
-def _words(data: Dataset) -> set[str]:
-    """Return the words of all names and numbers of a patient, lower case."""
-    text = " ".join(str(data.get(name) or "") for name in NAMES).lower()
-    return {word for word in re.findall(r"\w+", text.replace("_", " ")) if len(word) >= SHORTEST}
 
 
 def _number(data: Dataset, keyword: str, group: str = "") -> str:
@@ -110,7 +97,6 @@ def attributes(data: Dataset, names: Pseudonyms) -> dict[str, str]:
     Returns:
         Keys of `thimble.datasets.source.ATTRIBUTES`; what is unknown is left out.
     """
-    private = _words(data)
     site = str(data.get("InstitutionName") or "").strip()
     syntax = data.file_meta.TransferSyntaxUID if hasattr(data, "file_meta") else None
     found = {
@@ -125,8 +111,5 @@ def attributes(data: Dataset, names: Pseudonyms) -> dict[str, str]:
         # A UID that the standard does not know has no name but itself.
         "transfer_syntax": "" if syntax is None or syntax.name == syntax else syntax.name,
     }
-    for name, value in found.items():
-        if private & set(re.findall(r"\w+", value.lower().replace("_", " "))):
-            found[name] = names.name(name, value)
     found["site"] = names.name("site", site) if site else ""
     return {name: value for name, value in found.items() if value}

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from thimble.datasets.burned_in import judge_header
 from thimble.datasets.pixels import MAX_PIXELS
@@ -38,6 +39,7 @@ SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 DIRECTORY = "1.2.840.10008.1.3.10"
 PIXELS = {b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00"}
 DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
+PER_FRAME, SHARED = BaseTag(0x52009230), BaseTag(0x52009229)
 LARGEST_UNPACKED = 2**32
 # No codec packs an image into less than a thousandth of a byte.
 FRAMES_PER_BYTE = 1024
@@ -167,6 +169,8 @@ def frame_item(data: Dataset, frame: int, group: str) -> Dataset | None:
 
     Source: DICOM PS3.3 C.7.6.16.
     """
+    if PER_FRAME not in data and SHARED not in data:
+        return None
     frames = data.get("PerFrameFunctionalGroupsSequence") or ()
     shared = data.get("SharedFunctionalGroupsSequence") or ()
     for groups in (frames[frame : frame + 1], shared[:1]):
@@ -178,7 +182,7 @@ def frame_item(data: Dataset, frame: int, group: str) -> Dataset | None:
 
 def _numbers(data: Dataset | None, keyword: str, count: int) -> Vector:
     """Return an element as so many finite numbers, or nothing."""
-    value = data.get(keyword) if data is not None else None
+    value = None if data is None else data.get(keyword)
     if value is None or isinstance(value, str | bytes) or not hasattr(value, "__len__"):
         return ()
     numbers = tuple(float(part) for part in value) if len(value) == count else ()
@@ -219,7 +223,7 @@ def _spacing(data: Dataset) -> tuple[float, float] | None:
 
 def _geometry(data: Dataset, frames: int) -> tuple[tuple[Vector, ...], Vector]:
     """Return position of each frame and the orientation that all share; empty if unknown."""
-    if not data.get("PerFrameFunctionalGroupsSequence"):
+    if PER_FRAME not in data:
         position = _numbers(data, "ImagePositionPatient", 3)
         orientation = _numbers(data, "ImageOrientationPatient", 6)
         known = position and orientation and frames == 1

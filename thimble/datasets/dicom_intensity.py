@@ -59,7 +59,7 @@ class Canonical:
         if low == 0 and high == 2**frame.bits - 1 <= 255:
             return _grey(_stretch(_upright(frame).astype(np.uint8), frame.bits))
         if self.modality == "CT":
-            return _grey(np.clip(_upright(frame).astype(np.int32) + AIR, 0, TOP).astype(np.uint16))
+            return _grey(_hounsfield(_upright(frame)))
         if low == 0 and high <= TOP and self.modality != "PT":
             return _grey(_upright(frame).astype(np.uint16))
         return None
@@ -104,6 +104,12 @@ class Canonical:
         else:
             shown = apply_window(frame.values, center, width)
         return _grey(TOP - shown if frame.dark_is_high else shown)
+
+
+def _hounsfield(units: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return Hounsfield units above air."""
+    shifted = np.add(units, AIR, dtype=np.int32)
+    return np.clip(shifted, 0, TOP, out=shifted).astype(np.uint16)
 
 
 def _upright(frame: Frame) -> NDArray[Any]:

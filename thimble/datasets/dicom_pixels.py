@@ -144,13 +144,15 @@ def _rescale(
     exact = bits <= 16 and whole and max(abs(slope), abs(intercept)) < 2**15
     if (slope, intercept) == (1, 0):
         return stored, exact, (low, high)
+    ends = sorted((low * slope + intercept, high * slope + intercept))
     if exact:
-        values: NDArray[Any] = stored.astype(np.int32) * int(slope) + int(intercept)
+        values: NDArray[Any] = stored.astype(np.int32)
+        values *= np.int32(slope)
+        values += np.int32(intercept)
     else:
         values = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
         values *= slope
         values += intercept
-    ends = sorted((low * slope + intercept, high * slope + intercept))
     return values, exact, (ends[0], ends[1])
 
 
