@@ -1,21 +1,19 @@
-"""Decode, tile and write: ingest with two workers beside a bare loop over the same files.
+"""Decode, tile and write: what an image costs a worker of ingest, beside a bare loop.
 
-The peer reads each file with Pillow, pydicom or nibabel, makes numpy arrays of the tile's size and
-writes them with TensorFlow's own classes; nothing is checked, hashed, split or sorted. Ingest runs
-without elastic copies and border map, which the peer lacks. CPU time of all processes counts, since
-other work may keep the machine busy; both sides run twice, on few files and on many, and the
-difference is what a file costs, without the start of Python, Beam and its workers.
+The peer reads each file with Pillow, pydicom or nibabel, makes numpy arrays and writes them with
+TensorFlow's own classes; nothing is checked, hashed, split or sorted. Ingest runs without elastic
+copies and border map, which the peer lacks. CPU time counts, since other work may keep the machine
+busy, of one process each: what a second worker adds is the same again, after a start of seconds.
 
 `python benchmarks/ingest/throughput.py [kind ...]` prints a Markdown table.
 """
 
-import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 512
-# Files: few and many.
-FILES = {"paired": (40, 400), "dicom": (40, 400), "nifti": (3, 12)}
+FILES = {"paired": 200, "dicom": 200, "nifti": 6}
 SLICES, SERIES = 40, 8
-WORKERS = 2
 
 
 def scan(number: int) -> Any:
@@ -149,7 +145,7 @@ def run_ingest(kind: str, folder: Path, out: Path) -> int:
 
     parameters = {
         "kind": kind, "source": str(folder), "elastic_copies": 0, "border_sigma": 0.0,
-        "workers": WORKERS, "split_rule": "hash",
+        "split_rule": "hash",
     }  # fmt: skip
     parameters |= {"labels": "none"} if kind == "dicom" else {"classes": "background=0;thing=1"}
     with start("ingest", IngestConfig, flat_fields(IngestConfig) | parameters) as run:
@@ -159,30 +155,24 @@ def run_ingest(kind: str, folder: Path, out: Path) -> int:
 
 
 def measure(side: str, kind: str, folder: str) -> None:
-    """Run one side in this process and print images and CPU seconds of it and its children."""
-    out = Path(folder).parent / f"{side}.out"
-    images = (run_peer if side == "peer" else run_ingest)(kind, Path(folder), out)
-    # Beam ends its workers, but does not wait for them, and only then their time counts.
-    with contextlib.suppress(ChildProcessError):
-        while os.wait():
-            pass
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(json.dumps([images, sum(one.ru_utime + one.ru_stime for one in usage)]))
+    """Run one side in this process, twice; print CPU seconds of one image the second time."""
+    run = run_peer if side == "peer" else run_ingest
+    for turn in range(2):  # imports and caches do not count
+        before = time.process_time()
+        images = run(kind, Path(folder), Path(folder).parent / f"{side}.{turn}")
+        seconds = time.process_time() - before
+    print(json.dumps(seconds / images))
 
 
-def cost(side: str, kind: str, folders: list[Path]) -> float:
+def cost(side: str, kind: str, folder: Path) -> float:
     """Return CPU seconds of one image."""
     environment = os.environ | {"THIMBLE_PATIENT_KEY": "00" * 32, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    found = []
-    for folder in folders:
-        command = [sys.executable, __file__, "--measure", side, kind, str(folder)]
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-    (few, short), (many, long) = found
-    return float((long - short) / (many - few))
+    command = [sys.executable, __file__, "--measure", side, kind, str(folder)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    return float(json.loads(done.stdout.splitlines()[-1]))
 
 
 def main(kinds: list[str]) -> None:
@@ -191,14 +181,10 @@ def main(kinds: list[str]) -> None:
     print("|---|---:|---:|---:|---:|")
     for kind in kinds:
         with tempfile.TemporaryDirectory() as scratch:
-            folders = []
-            for count in FILES[kind]:
-                parent = Path(scratch) / str(count)
-                parent.mkdir()
-                folders.append(parent / "scans")
-                globals()[f"make_{kind}"](folders[-1], count)
-            peer, ours = cost("peer", kind, folders), cost("ingest", kind, folders)
-        images = FILES[kind][1] * (SLICES if kind == "nifti" else 1)
+            folder = Path(scratch) / "scans"
+            globals()[f"make_{kind}"](folder, FILES[kind])
+            peer, ours = cost("peer", kind, folder), cost("ingest", kind, folder)
+        images = FILES[kind] * (SLICES if kind == "nifti" else 1)
         print(
             f"| {kind} | {images} | {1000 * peer:.2f} | {1000 * ours:.2f} | {peer / ours:.2f}x |",
             flush=True,
