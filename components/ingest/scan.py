@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 LABELS_LOOKED_AT = 16
+# Up to so many classes it is faster to compare with each.
+MOST_COMPARED = 8
 
 
 class Finding(TypedDict):
@@ -151,11 +153,18 @@ def _describe(sample: Sample, classes: ClassMap, case: Case) -> Seen:
         "channels": channels,
         "bits": 8 * sample.image.dtype.itemsize,
         "digest": pixel_digest(sample.image),
-        "pixels": np.bincount(indices.ravel(), minlength=len(classes.names)).tolist(),
+        "pixels": _count_classes(indices, len(classes.names)),
         "spacing": list(sample.spacing) if sample.spacing else None,
         "attributes": dict(sample.attributes),
     }
     return finding, sample, indices
+
+
+def _count_classes(indices: NDArray[np.uint8], classes: int) -> list[int]:
+    """Return the pixels of each class; bincount makes an int64 of each pixel first."""
+    if classes <= MOST_COMPARED:
+        return [int(np.count_nonzero(indices == number)) for number in range(classes)]
+    return [int(count) for count in np.bincount(indices.ravel(), minlength=classes)]
 
 
 def open_reader(config: IngestConfig) -> Reader:

@@ -48,7 +48,7 @@ class ClassMap:
         Raises:
             BadInput: If a value has no class.
         """
-        indices = self.table[label]
+        indices = np.take(self.table, label)
         if indices.max(initial=0) == MAX_CLASSES:
             outside = describe_values(np.unique(label[indices == MAX_CLASSES]))
             raise BadInput(
