@@ -12,7 +12,6 @@ from components.report.formats import (
     count_text,
     dice_text,
     difference_text,
-    exists,
     interval_text,
     plain,
 )
@@ -27,6 +26,8 @@ __all__ = ["GATE", "Release", "Retraining", "RetrainingConfig", "compare", "read
 GATE = "loss_to_release"
 # Of the bootstrap, as in evaluate; nothing is chosen by them.
 SEED, RESAMPLES = 1, 10_000
+# Features that the page names; the page of validate has all.
+SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -250,17 +251,19 @@ def _notes(data: Mapping[str, Any], validation: Mapping[str, Any] | None) -> tup
             f"patient are in the frozen test set of {count_text(found['images'])} images."
         )
     if validation:
-        verdict = "passed" if validation["passed"] else "failed"
-        drift = [
-            name for name in validation.get("drift") or {} if exists(validation["drift"][name])
-        ]
-        found_drift = ", ".join(
-            f"{name} {validation['drift'][name]:.3g}"
-            for name in sorted(drift, key=lambda name: -validation["drift"][name])[:5]
-        )
-        notes.append(
-            f"Validation against the data of the release: {verdict}, "
-            f"{len(validation['checks'])} checks."
-            + (f" Largest drift: {found_drift}." if found_drift else "")
-        )
+        notes.append(_validated(validation))
     return tuple(notes)
+
+
+def _validated(validation: Mapping[str, Any]) -> str:
+    """Return the verdict of validate, and what it found otherwise than in the release."""
+    verdict = "passed" if validation["passed"] else "failed"
+    known = validation.get("compared")
+    against = f" against {count_text(known['images'])} images of the release" if known else ""
+    said = f"Validation{against}: {verdict}, {len(validation['checks'])} checks"
+    found = sorted(validation.get("anomalies") or [], key=lambda each: -each["ratio"])
+    if not found:
+        return f"{said}, no drift above its limits."
+    told = "; ".join(f"{each['feature']}: {each['likely']}" for each in found[:SHOWN])
+    more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
+    return f"{said}, {len(found)} features above the limits of drift: {told}{more}."

@@ -49,6 +49,11 @@ from pipelines.commands.run import parameter_file
     metavar="TASK.FIELD=VALUE",
     help="Change a parameter; report.non_inferiority_margin=0.005 asks for more.",
 )
+@click.option(
+    "--artifacts",
+    metavar="s3://BUCKET/PREFIX",
+    help="Copy the artifacts of the run there, too.",
+)
 @click.pass_context
 def retrain(
     context: click.Context,
@@ -58,6 +63,7 @@ def retrain(
     out: Path | None,
     runner: str,
     changes: tuple[str, ...],
+    artifacts: str | None,
 ) -> None:
     """Train the last release on with new scans; a candidate only if it is no worse.
 
@@ -75,7 +81,7 @@ def retrain(
     """
     path = parameter_file(params)
     folder = out or Path("runs") / path.stem
-    context.exit(_retrain(path, release, data, folder, changes, runner))
+    context.exit(_retrain(path, release, data, folder, changes, runner, artifacts))
 
 
 def _retrain(
@@ -85,12 +91,13 @@ def _retrain(
     folder: Path,
     changes: tuple[str, ...],
     runner: str,
+    artifacts: str | None,
 ) -> int:
     """Run the pipeline; show it; return the exit code."""
     from rich.console import Console
 
     from pipelines.closure import apply_tags
-    from pipelines.commands.run import execute, prepare
+    from pipelines.commands.run import execute, open_mirror, prepare
     from pipelines.last_release import release_arguments, restored_name
     from pipelines.parameters import load_parameters, override
 
@@ -100,12 +107,13 @@ def _retrain(
     console = Console(file=sys.stdout, highlight=False)
     with console.status("reading the stages"):
         apply_tags()  # before the components are imported, which happens with the pipeline
+    mirror = open_mirror(artifacts, folder)
     from pipelines.retrain import retrain as pipeline
 
     with console.status("checking parameters"):
         given = release_arguments(release, parameters)
         arguments, _ = prepare(parameters, data, folder, pipeline, given)
-    outcome = execute(console, pipeline, arguments, folder, runner)
+    outcome = execute(console, pipeline, arguments, folder, runner, mirror)
     _show_decision(console, restored_name(outcome.outputs) or release, outcome.exit_code, arguments)
     return int(outcome.exit_code)
 

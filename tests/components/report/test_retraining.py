@@ -75,6 +75,32 @@ def test_no_worse_is_a_candidate(run: Inputs, render: Render, tmp_path: Path) ->
         assert words in page, words
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({}, "Validation: passed, 1 checks, no drift above its limits."),
+        (
+            {
+                "compared": {"images": 900, "patients": 80},
+                "anomalies": [{"feature": "p50", "likely": "brighter scans", "ratio": 1.4}],
+            },
+            "Validation against 900 images of the release: passed, 1 checks, 1 features above the "
+            "limits of drift: p50: brighter scans.",
+        ),
+    ],
+)
+def test_what_validate_found(
+    run: Inputs, render: Render, tmp_path: Path, found: dict[str, Any], expected: str
+) -> None:
+    add_release(tmp_path, run, 0.0)
+    (tmp_path / "validation").mkdir()
+    verdict = {"passed": True, "checks": [{"name": "records"}], **found}
+    write_json(tmp_path / "validation" / "validation.json", verdict)
+    run["validation"] = str(tmp_path / "validation")
+    render(run, tmp_path / "out")
+    assert expected in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("shift", "margin"), [(0.011, 0.01), (0.002, 0.001)])
 def test_worse_keeps_the_release(
     run: Inputs, render: Render, tmp_path: Path, shift: float, margin: float
