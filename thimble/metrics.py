@@ -85,6 +85,10 @@ METRICS = {
     "intensity_mean": _row(
         "intensity_mean", "ratio", "neither", "Mean intensity of a split; 1 is the largest value"
     ),
+    "anomalies": _row("anomalies", "count", "lower", "Features that are not as at the last release"),
+    "drift": _row(
+        "drift", "ratio", "lower", "Largest distance of a feature from the last release; 1: limit"
+    ),
     "steps": _row("steps", "count", "lower", "Optimiser steps taken"),
     "passed": _row("gate_passed", "ratio", "higher", "1 when every gate holds"),
     # What thimble.push adds. The stage `run` is a run as a whole.

@@ -16,7 +16,7 @@ from components.validate.table import Table
 from components.validate.validate import check_repeats
 from thimble.records import SPLITS, Entry
 
-__all__ = ["Outcome", "Trials"]
+__all__ = ["CLASSES", "Outcome", "Trials", "assign_splits"]
 
 CLASSES = ("background", "object")
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
@@ -75,7 +75,7 @@ class Trials:
             rows = self._table(first).complete()
             reference.mkdir(parents=True)
             judge_rows(rows, ["train"] * len(rows), None, config.drift).write(reference)
-        given = _assign_splits(second, rng)
+        given = assign_splits(second, rng)
         given = fault.change(given, much, rng) if fault else given
         table = self._table(given)
         rows = table.complete()
@@ -132,7 +132,7 @@ class Trials:
         return check_content(spec, entries, seen, ValidateConfig().content)
 
 
-def _assign_splits(pairs: Sequence[Pair], rng: np.random.Generator) -> list[Pair]:
+def assign_splits(pairs: Sequence[Pair], rng: np.random.Generator) -> list[Pair]:
     """Split by patient."""
     patients = sorted({entry.group for _, entry in pairs})
     cuts = np.cumsum([round(SHARES[split] * len(patients)) for split in SPLITS[:2]])

@@ -17,7 +17,7 @@ from components.validate.comparison import (
 )
 from components.validate.config import DriftConfig
 from components.validate.features import Row
-from components.validate.judge import Anomaly, explain
+from components.validate.judge import Anomaly, distances, explain
 from thimble.stage import BadInput
 
 __all__ = ["FILES", "Drift", "judge_rows"]
@@ -50,9 +50,8 @@ class Drift:
     @property
     def distance(self) -> float:
         """The largest difference of a feature over its limit; 0 without a reference."""
-        measured = self.message.drift_skew_info if self.message is not None else []
-        ratios = [m.value / m.threshold for each in measured for m in each.drift_measurements]
-        return float(max(ratios, default=0.0))
+        found = {} if self.message is None else distances(self.message)
+        return max(found.values(), default=0.0)
 
     def write(self, folder: Path) -> None:
         """Write schema, statistics and anomalies as TFDV reads them."""

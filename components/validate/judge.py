@@ -7,7 +7,7 @@ from typing import Any
 from components.validate.comparison import Message, Sample, words_of
 from components.validate.words import likely_cause
 
-__all__ = ["Anomaly", "explain", "likely_faults"]
+__all__ = ["Anomaly", "distances", "explain", "likely_faults"]
 
 DRIFT = {"COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH", "COMPARATOR_L_INFTY_HIGH"}
 # A feature that the reference lacks can be compared from the next release on.
@@ -54,10 +54,7 @@ def explain(
         accepted: Features whose anomalies do not fail.
     """
     found = []
-    ratios = {
-        ".".join(each.path.step): max(m.value / m.threshold for m in each.drift_measurements)
-        for each in anomalies.drift_skew_info
-    }
+    ratios = distances(anomalies)
     for name, info in sorted(anomalies.anomaly_info.items()):
         # The key may be quoted where a name holds a point or a space.
         feature = ".".join(info.path.step) or name
@@ -71,9 +68,18 @@ def explain(
                 likely=_likely(feature, kinds, rises, reference, current),
                 fails=feature not in accepted and not kinds <= TOLD,
                 rises=rises,
-                ratio=round(float(ratios.get(feature, 0.0)), 3),
+                ratio=round(ratios.get(feature, 0.0), 3),
             )
         )
+    return found
+
+
+def distances(anomalies: Message) -> dict[str, float]:
+    """Return how often the limit fits into the difference that TFDV measured, by feature."""
+    found = {}
+    for each in anomalies.drift_skew_info:
+        for measured in (*each.drift_measurements, *each.skew_measurements):
+            found[".".join(each.path.step)] = float(measured.value / measured.threshold)
     return found
 
 

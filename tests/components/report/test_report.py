@@ -82,11 +82,15 @@ def test_what_was_not_measured_fails_its_gate(
 def test_teacher_alone(make_run: MakeRun, render: Render, tmp_path: Path) -> None:
     inputs = make_run(tmp_path / "in", ("baseline", "teacher"), size=64, shown=1)
     checks = [{"name": "shapes", "passed": True, "detail": "6 images"}]
-    write_json(tmp_path / "validation.json", {"passed": True, "checks": checks})
+    write_json(tmp_path / "validation.json", {
+        "passed": True, "checks": checks, "compared": {"images": 40, "patients": 9},
+        "anomalies": [{"feature": "site"}],
+    })  # fmt: skip
     inputs |= {"student_evaluation": None, "validation": str(tmp_path)}
     assert render(inputs, tmp_path / "out")["passed"] == 1.0
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert 'id="student"' not in page and "passed 1 checks before training: shapes" in page
+    assert "Beside the 40 images of the last release 1 feature differs: site." in page
 
 
 def test_baseline_alone_can_be_judged(make_run: MakeRun, render: Render, tmp_path: Path) -> None:
