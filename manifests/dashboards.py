@@ -140,7 +140,7 @@ DRIFT = (
     Panel("Mean intensity: moved by", "bargauge", moved("intensity_mean"), "percentunit", SPLIT, 12,
           "Largest less smallest value in the shown range."),
     Panel("Distance from the last release", "timeseries", of("drift", 'stage="validate"'), "short",
-          "{{dataset}}", 12, "The feature that moved most, over what chance allows: 1 is the limit."),
+          "{{dataset}}", 12, "The feature that moved most over its limit, which is 1."),
     Panel("Features that are not as at the last release", "timeseries",
           of("anomalies", 'stage="validate"'), "short", "{{dataset}}"),
 )  # fmt: skip

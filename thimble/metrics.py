@@ -85,7 +85,9 @@ METRICS = {
     "intensity_mean": _row(
         "intensity_mean", "ratio", "neither", "Mean intensity of a split; 1 is the largest value"
     ),
-    "anomalies": _row("anomalies", "count", "lower", "Features that are not as at the last release"),
+    "anomalies": _row(
+        "anomalies", "count", "lower", "Features that are not as at the last release"
+    ),
     "drift": _row(
         "drift", "ratio", "lower", "Largest distance of a feature from the last release; 1: limit"
     ),

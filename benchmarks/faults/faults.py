@@ -199,15 +199,13 @@ SHAPE = ("height", "width", "aspect")
 MASK = ("foreground", "object", "edge", "step", "label")
 
 
-def _list() -> Sequence[Fault]:
-    """Return all faults."""
+def _of_images() -> Sequence[Fault]:
+    """Return the faults of pixels."""
     shift = _pixels(lambda x, much, _: x + much)
     scale = _pixels(lambda x, much, _: 0.5 + (x - 0.5) * much)
     gamma = _pixels(lambda x, much, _: x**much)
     noise = _pixels(lambda x, much, rng: x + rng.normal(0, much, x.shape))
     inverted = _some(_only(lambda r: _with_image(r, 1 - _unit(r))))
-    swapped = _some(_only(lambda r: replace(r, label=_swap(r.label).astype(np.uint8))))
-    emptied = _some(_only(lambda r: replace(r, label=np.zeros_like(r.label))))
     return (
         Fault("shifted intensities", "of the range", (0.01, 0.02, 0.05, 0.1, 0.2), 0.1, GREY,
               shift),
@@ -224,6 +222,14 @@ def _list() -> Sequence[Fault]:
         Fault("constant images", "of the images", (0.005, 0.01, 0.02, 0.05, 0.1), 0.01,
               ("contrast",), _some(_constant)),
         Fault("cropped images", "of the side", (0.97, 0.95, 0.9, 0.75, 0.5), 0.75, SHAPE, _crop),
+    )  # fmt: skip
+
+
+def _of_labels() -> Sequence[Fault]:
+    """Return the faults of masks."""
+    swapped = _some(_only(lambda r: replace(r, label=_swap(r.label).astype(np.uint8))))
+    emptied = _some(_only(lambda r: replace(r, label=np.zeros_like(r.label))))
+    return (
         Fault("swapped labels", "of the images", SHARES, 0.25, ("step", "foreground", "edge"),
               swapped, "labels"),
         Fault("empty masks", "of the images", SHARES, 0.1, ("label_empty", *MASK), emptied,
@@ -238,6 +244,12 @@ def _list() -> Sequence[Fault]:
               _masks(lambda x, much: np.roll(x, int(much), axis=1)), "labels"),
         Fault("flipped images under their masks", "of the images", SHARES, 0.5, ("edge", "step"),
               _some(_turned(np.flipud, masks=False)), "labels"),
+    )  # fmt: skip
+
+
+def _of_studies() -> Sequence[Fault]:
+    """Return the faults of how images lie, where they come from and whose they are."""
+    return (
         Fault("flipped up-down", "of the images", SHARES, 0.5, ("intensity_row", "label_row"),
               _some(_turned(np.flipud)), "orientation"),
         Fault("flipped left-right", "of the images", SHARES, 0.5,
@@ -257,4 +269,4 @@ def _list() -> Sequence[Fault]:
     )  # fmt: skip
 
 
-FAULTS = _list()
+FAULTS = (*_of_images(), *_of_labels(), *_of_studies())

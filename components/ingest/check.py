@@ -22,6 +22,13 @@ __all__ = ["inspect_source"]
 SHOWN_ATTRIBUTES = ("modality", "manufacturer", "body_part", "slice_thickness", "transfer_syntax")
 
 
+# What is told of a source whose labels nobody can read yet.
+EMPTY: dict[str, Any] = {
+    "formats": {}, "sizes": {}, "spacing": {}, "attributes": {},
+    "raw_labels": "", "classes": [], "splits": {},
+}  # fmt: skip
+
+
 def inspect_source(
     kind: str, source: str, budget: int | None = None, **parameters: Any
 ) -> dict[str, Any]:
@@ -45,28 +52,24 @@ def inspect_source(
     Raises:
         BadInput: If folders or files are missing or do not match, or a parameter is wrong.
     """
-    arguments = flat_fields(IngestConfig) | parameters | {"kind": kind, "source": source}
-    config: IngestConfig = from_flat(IngestConfig, arguments)
-    reader = open_reader(config)
+    given = flat_fields(IngestConfig) | parameters | {"kind": kind, "source": source}
+    reader = open_reader(config := from_flat(IngestConfig, given))
     cases, refused = reader.cases()
     looked = _draw(cases, budget)
     problems = [refusal.reason for refusal in refused]
-    result: dict[str, Any] = {"kind": kind, "cases": len(cases), "read": len(looked)}
-    result |= {"images": len(cases), "patients": len({case.group for case in cases})}
-    result |= {"notes": reader.notes, "problems": problems} | _count_refused(refused)
-    empty: dict[str, Any] = {"formats": {}, "sizes": {}, "spacing": {}, "attributes": {}}
-    empty |= {"raw_labels": "", "classes": [], "splits": {}}
+    patients = len({case.group for case in cases})
+    result = {"kind": kind, "cases": len(cases), "images": len(cases), "patients": patients}
+    told = {"read": len(looked), "notes": reader.notes, "problems": problems}
+    result |= told | _count_refused(refused)
     try:
         classes = open_classes(config, reader, cases)
     except BadInput as error:
         problems.append(str(error))
-        return result | empty | {"stops": str(error)}
+        return result | EMPTY | {"stops": str(error)}
     findings, bad, values = _look(looked, reader, classes, source)
     problems += [refusal.reason for refusal in bad]
-    result |= {"images": len(findings)} | _count_refused([*refused, *bad])
-    result |= _count(cases, findings)
-    result |= _describe_labels(values, findings, classes, config)
-    result["splits"] = {}
+    result |= {"images": len(findings), "splits": {}} | _count_refused([*refused, *bad])
+    result |= _count(cases, findings) | _describe_labels(values, findings, classes, config)
     try:
         refuse_many(len(findings), [*refused, *bad], config.execution.max_rejected_share)
         refuse_bad(findings, [], config, classes.names)

@@ -132,7 +132,7 @@ FAULTS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("flipped or turned images", (("intensity_row", "intensity_column", "label_row",
                                    "label_column", "direction"),)),
     ("wrong spacing", (("spacing",),)),
-    ("duplicated patients", (("repeats", "patient_share"),)),
+    ("duplicated patients", (("repeats",),)),
     ("a new scanner or site, or a missing attribute", (("site", "manufacturer", "model"),)),
 )  # fmt: skip
 

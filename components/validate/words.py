@@ -58,10 +58,6 @@ CAUSES: dict[str, tuple[str, ...]] = {
         "larger objects: dilated or merged masks, or another magnification or spacing",
     ),
     "objects": ("another number of objects: merged, split or lost masks, or cropped images",),
-    "patient_share": (
-        "more images a patient: lost or merged patient identifiers",
-        "fewer images a patient: patients under several identifiers, or lost images",
-    ),
     "pixels": ("another bit depth or number of channels",),
     "repeats": ("duplicated patients: images of one patient come again under another",),
     "saturated": ("clipped highlights, or inverted or shifted intensities",),

@@ -77,8 +77,8 @@ def check(source: Path, everything: bool, names: bool, **given: str | None) -> N
     for number, card in enumerate(describe_folder(str(source.absolute()), everything, **chosen)):
         click.echo("\n" * bool(number) + "\n".join(card_lines(card)))
         stops += [card["stops"]] if "stops" in card else []
-    if names:
-        _show_names(source, chosen)
+        if names and card["kind"] == "dicom":
+            _show_names(source, card["parameters"])
     if stops:
         raise BadInput("A run would stop: " + " | ".join(stops))
 
@@ -118,12 +118,13 @@ def _counted(counts: dict[str, int]) -> str:
     return shown + (f", ... {len(counts) - SHOWN} more" if len(counts) > SHOWN else "")
 
 
-def _show_names(source: Path, given: dict[str, Any]) -> None:
+def _show_names(source: Path, parameters: dict[str, Any]) -> None:
     """Show the operator which file each hidden name stands for."""
     from thimble.datasets.dicom_sources import list_dicom
 
-    included = given.get("include_burned_in", "").split(",")
-    listing = list_dicom(str(source.absolute()), given.get("labels") == "required", included)
+    included = str(parameters.get("include_burned_in", "")).split(",")
+    labelled = parameters.get("labels", "required") == "required"
+    listing = list_dicom(str(source.absolute()), labelled, included)
     reasons = {refusal.file: refusal.reason for refusal in listing.refused}
     for hidden, name in sorted(listing.names.items(), key=lambda item: item[1]):
         shown = name.encode(errors="backslashreplace").decode()

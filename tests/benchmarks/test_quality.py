@@ -25,7 +25,7 @@ from benchmarks.quality.statistics import paired_bootstrap, paired_differences
 from components.huffman.huffman import HuffmanConfig
 from thimble.artifact import finish, write_json
 from thimble.models import build, from_keras
-from thimble.records import SPLITS, Record, encode_record, load_dataset
+from thimble.records import FORMAT, SPLITS, Record, encode_record, load_dataset
 from thimble.stage import BadInput, Run
 from thimble.tfrecord import frame_record
 from thimble.weights import Weights, writer
@@ -221,7 +221,7 @@ def test_the_page_says_what_was_not_run(tmp_path: Path) -> None:
 
 def write_dataset(folder: Path) -> Path:
     """A Dataset of noise and squares: two images in every split."""
-    generator, spec = np.random.default_rng(0), {"format": "thimble-dataset/1", "name": "noise"}
+    generator, spec = np.random.default_rng(0), {"format": FORMAT, "name": "noise"}
     folder.mkdir()
     for split in SPLITS:
         records = []
@@ -233,13 +233,13 @@ def write_dataset(folder: Path) -> Path:
         (folder / f"{split}.tfrecord").write_bytes(b"".join(map(frame_record, records)))
     each: dict[str, Any] = {
         "counts": {"images": 2, "copies": 0},
-        "cases": ["a", "b"],
         "shards": None,
     }
     by_split = {key: {split: value for split in SPLITS} for key, value in each.items()}
     by_split["shards"] = {split: [f"{split}.tfrecord"] for split in SPLITS}
     classes = [{"name": "ground", "raw": "0"}, {"name": "square", "raw": "1-255"}]
     shape = {"bit_depth": 8, "channels": 1, "tile": 64, "classes": classes}
+    shape |= {"labelled": True, "smallest_side": 36}
     write_json(folder / "dataset.json", {**spec, **shape, **by_split, "normalization": IMAGE})
     return folder
 

@@ -77,7 +77,7 @@ def test_only_ingest_restore_and_publish_see_the_store(version: Any) -> None:
         assert all(secret["optional"] for secret in pod["secretAsEnv"])
         seen[label] = {secret["secretName"] for secret in pod["secretAsEnv"]}
     pushed = {"thimble-pushgateway"}
-    assert seen.pop("exec-ingest") == pushed | {"thimble-store-ingest"}
+    assert seen.pop("exec-ingest") == pushed | {"thimble-store-ingest", "thimble-patients"}
     assert seen.pop("exec-restore") == pushed | {"thimble-store-pipeline"}
     publishing = {"thimble-store-pipeline", "thimble-signing", "thimble-automatic-approval"}
     assert seen.pop("exec-publish") == pushed | publishing

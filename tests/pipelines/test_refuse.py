@@ -46,7 +46,7 @@ def test_the_verdict_decides(gated: Any, tmp_path: Path) -> None:
 
     outcome, lines = _run(gated, tmp_path / "run", least=2)
     assert outcome.exit_code == 1
-    said = "refuse: data set phantom_nuclei failed 1 of 8 checks. sizes: validation has 1 image(s)"
+    said = "refuse: data set phantom_nuclei is not fit for training. It failed 1 of 9 checks."
     assert outcome.message.startswith(said)
     ended = [(each.task.label, each.word) for each in outcome.results]
     assert ended == [("ingest", "cached"), ("validate", "done"), ("refuse", "failed")]
