@@ -1,6 +1,6 @@
 """Values of DICOM frames to 8 or 16 unsigned bits, by a rule that keeps their order.
 
-See docs/decisions/0013-canonical-intensity.md: which rule a frame takes, and why.
+See docs/decisions/0017-canonical-intensity.md: which rule a frame takes, and why.
 """
 
 from collections.abc import Sequence
