@@ -18,15 +18,14 @@ from thimble.stage import BadInput, flat_fields, from_flat
 
 __all__ = ["inspect_source"]
 
+# Of a folder whose images cannot be read.
+NOTHING: dict[str, Any] = {
+    **{name: {} for name in ("formats", "sizes", "spacing", "attributes", "splits")},
+    "raw_labels": "",
+    "classes": [],
+}
 # Of these attributes a card says how many images have which value.
 SHOWN_ATTRIBUTES = ("modality", "manufacturer", "body_part", "slice_thickness", "transfer_syntax")
-
-
-# What is told of a source whose labels nobody can read yet.
-EMPTY: dict[str, Any] = {
-    "formats": {}, "sizes": {}, "spacing": {}, "attributes": {},
-    "raw_labels": "", "classes": [], "splits": {},
-}  # fmt: skip
 
 
 def inspect_source(
@@ -52,24 +51,24 @@ def inspect_source(
     Raises:
         BadInput: If folders or files are missing or do not match, or a parameter is wrong.
     """
-    given = flat_fields(IngestConfig) | parameters | {"kind": kind, "source": source}
-    reader = open_reader(config := from_flat(IngestConfig, given))
+    arguments = flat_fields(IngestConfig) | parameters | {"kind": kind, "source": source}
+    config: IngestConfig = from_flat(IngestConfig, arguments)
+    reader = open_reader(config)
     cases, refused = reader.cases()
     looked = _draw(cases, budget)
     problems = [refusal.reason for refusal in refused]
-    patients = len({case.group for case in cases})
-    result = {"kind": kind, "cases": len(cases), "images": len(cases), "patients": patients}
-    told = {"read": len(looked), "notes": reader.notes, "problems": problems}
-    result |= told | _count_refused(refused)
+    result: dict[str, Any] = {"kind": kind, "read": len(looked), "problems": problems}
+    result |= _count_names(cases, reader) | _count_refused(refused)
     try:
         classes = open_classes(config, reader, cases)
     except BadInput as error:
         problems.append(str(error))
-        return result | EMPTY | {"stops": str(error)}
+        return result | NOTHING | {"stops": str(error)}
     findings, bad, values = _look(looked, reader, classes, source)
     problems += [refusal.reason for refusal in bad]
     result |= {"images": len(findings), "splits": {}} | _count_refused([*refused, *bad])
-    result |= _count(cases, findings) | _describe_labels(values, findings, classes, config)
+    result |= _count(cases, findings)
+    result |= _describe_labels(values, findings, classes, config)
     try:
         refuse_many(len(findings), [*refused, *bad], config.execution.max_rejected_share)
         refuse_bad(findings, [], config, classes.names)
@@ -78,6 +77,13 @@ def inspect_source(
         result["stops"] = str(error)
         problems += [] if refused or bad else [str(error)]
     return result
+
+
+def _count_names(cases: Sequence[Case], reader: Reader) -> dict[str, Any]:
+    """Return what is known before anything is read."""
+    patients = len({case.group for case in cases})
+    known = {"cases": len(cases), "images": len(cases), "patients": patients}
+    return known | {"notes": reader.notes}
 
 
 def _count_refused(refused: Sequence[Refusal]) -> dict[str, Any]:

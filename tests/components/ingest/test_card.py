@@ -22,6 +22,8 @@ def cards(folder: Path, **given: Any) -> dict[str, dict[str, Any]]:
     return {card["kind"]: card for card in describe_folder(str(folder), **given)}
 
 
+# nibabel leaves the .REC of a PAR file open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("name", "kind", "expected"),
     [
