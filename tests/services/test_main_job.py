@@ -30,7 +30,14 @@ pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     **SMALL_RUN,
-    "ingest": {"phantom_images": 12, "phantom_size": 64, "tile": 64, "elastic_copies": 1},
+    # 16 test images: of three sizes of lesions one has the five images that are judged.
+    "ingest": {
+        "phantom_images": 40,
+        "test_share": 0.4,
+        "phantom_size": 64,
+        "tile": 64,
+        "elastic_copies": 1,
+    },  # fmt: skip
     "convert": {"variants": "float32,int8", "calibration_patches": 2, "check_patches": 1},
     "benchmark": {"threads": "1", "iterations": 10, "seconds": 0.05},
 }
