@@ -32,7 +32,7 @@ def validate(dataset: Path, reference: Path | None, out: Path) -> float:
 
 
 def make(folder: Path, seed: int, images: int) -> Path:
-    """Write a data set of about as many phantom images, 64x64."""
+    """Write a data set of about as many phantom images, 128x128."""
     pairs: list[Any] = list(phantom_studies(seed, images // 2))[:images]
     return write_dataset(folder, assign_splits(pairs, np.random.default_rng(seed)), True)
 
