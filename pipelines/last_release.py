@@ -1,11 +1,10 @@
 """Where a retraining starts: what `--release` means, as parameters of restore and publish."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from thimble.artifact import read_json
+from thimble.artifact import digest_file, read_json
 from thimble.releases import SUMS, read_latest
 from thimble.stage import BadInput
 from thimble.store import is_store_url, open_store
@@ -42,7 +41,7 @@ def release_arguments(
             "one, such as runs/demo, or s3://bucket/prefix/<model>."
         )
     name = str(read_json(sums.with_name("manifest.json"))["name"])
-    digest = hashlib.sha256(sums.read_bytes()).hexdigest()
+    digest = digest_file(sums)
     return {
         "restore": {"release": str(folder), "release_digest": digest},
         "publish": {"release_name": name},

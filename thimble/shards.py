@@ -27,7 +27,7 @@ HELD = 2
 
 
 def is_remote(name: str) -> bool:
-    """Tell whether an entry of `shards` in `dataset.json` is a URI."""
+    """Tell whether the name of a shard, a source or a place is a URI."""
     return "://" in name
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from components.ingest.config import IngestConfig
 from components.ingest.refusals import count_reasons, kind_of_reason, refuse_many
-from components.ingest.scan import Finding, open_classes, open_reader, refuse_bad, scan_case
+from components.ingest.scan import Finding, open_classes, open_reader, refuse_one_class, scan_case
 from components.ingest.split import split_cases
 from thimble.datasets.classes import ClassMap, describe_values
 from thimble.datasets.source import Case, Reader, Refusal
@@ -71,7 +71,7 @@ def inspect_source(
     result |= _describe_labels(values, findings, classes, config)
     try:
         refuse_many(len(findings), [*refused, *bad], config.execution.max_rejected_share)
-        refuse_bad(findings, [], config, classes.names)
+        _refuse_one_class(findings, classes, config)
         result["splits"] = _split(cases, findings, config)
     except BadInput as error:
         result["stops"] = str(error)
@@ -116,6 +116,13 @@ def _describe_labels(
     described = zip(classes.spec(), shares.tolist(), strict=True)
     shown = [{**entry, "share": share} for entry, share in described]
     return {"raw_labels": describe_values(np.flatnonzero(values)), "classes": shown}
+
+
+def _refuse_one_class(findings: list[Finding], classes: ClassMap, config: IngestConfig) -> None:
+    """Raise if there are labels, and all are of one class."""
+    if config.source.labels != "none":
+        pixels = np.sum([finding["pixels"] for finding in findings], axis=0)
+        refuse_one_class(pixels.tolist(), classes.names, len(findings))
 
 
 def _split(cases: list[Case], findings: list[Finding], config: IngestConfig) -> dict[str, int]:

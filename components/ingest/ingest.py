@@ -17,7 +17,7 @@ from components.ingest.frozen import Frozen
 from components.ingest.index import Index
 from components.ingest.parts import check_target
 from components.ingest.refusals import count_reasons, list_refusals, refuse_many, write_refusals
-from components.ingest.remote import check_unchanged, is_remote, open_anywhere
+from components.ingest.remote import check_unchanged, open_anywhere
 from components.ingest.scan import open_classes, refuse_one_class
 from components.ingest.split import split_index
 from components.ingest.transforms import Canon, find_out, write_shards
@@ -25,6 +25,7 @@ from thimble.artifact import write_json
 from thimble.datasets.classes import ClassMap
 from thimble.datasets.source import Reader
 from thimble.records import CASES, REJECTED, encode_entries
+from thimble.shards import is_remote
 from thimble.stage import BadInput, Run
 
 __all__ = ["IngestConfig", "ingest_source"]

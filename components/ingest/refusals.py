@@ -11,7 +11,7 @@ from thimble.datasets.source import Refusal
 from thimble.records import REJECTED
 from thimble.stage import BadInput
 
-__all__ = ["count_reasons", "kind_of_reason", "refuse_many", "write_refusals"]
+__all__ = ["count_reasons", "kind_of_reason", "list_refusals", "refuse_many", "write_refusals"]
 
 SHOWN = 5
 LONGEST_KIND = 120

@@ -23,11 +23,12 @@ from components.ingest.config import IngestConfig
 from components.ingest.runner import BeamIOError, FileSystems, PipelineOptions
 from components.ingest.scan import open_reader
 from thimble.datasets.source import Case, Reader, Refusal, Sample
+from thimble.shards import is_remote
 from thimble.stage import BadInput
 from thimble.store import open_store
 from thimble.store_access import StoreSettings, StoreUnreachable
 
-__all__ = ["RemoteReader", "check_unchanged", "is_remote", "open_anywhere"]
+__all__ = ["RemoteReader", "check_unchanged", "open_anywhere"]
 
 SCHEMES = ("s3", "gs")
 READ_AT_A_TIME = 8
@@ -43,11 +44,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what boto3 says when it is imported
     from apache_beam.io.aws.clients.s3.messages import S3ClientError
     from apache_beam.io.aws.s3io import S3IO
-
-
-def is_remote(source: str) -> bool:
-    """Tell whether a source is a URI."""
-    return "://" in source
 
 
 def _client() -> S3IO:

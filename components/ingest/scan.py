@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.ingest.config import IngestConfig
-from components.ingest.refusals import refuse_many
 from thimble.datasets import open_source
 from thimble.datasets.classes import ClassMap, describe_values, parse_classes
 from thimble.datasets.pixels import pixel_digest
@@ -22,7 +21,6 @@ __all__ = [
     "look_at",
     "open_classes",
     "open_reader",
-    "refuse_bad",
     "refuse_one_class",
     "scan_case",
 ]
@@ -211,29 +209,6 @@ def open_classes(config: IngestConfig, reader: Reader, cases: Sequence[Case]) ->
         f"label(s) hold the raw values {values}. Name a class for each, the "
         'background first, such as classes="background=0;organ=1-255".'
     )
-
-
-def refuse_bad(
-    findings: Sequence[Finding],
-    refused: Sequence[Refusal],
-    config: IngestConfig,
-    names: Sequence[str],
-) -> None:
-    """Raise if too many files cannot be used, or if all labels are of one class.
-
-    Args:
-        findings: Of all images that can be used.
-        refused: All that cannot.
-        config: Its `max_rejected_share` is the limit.
-        names: Of the classes.
-
-    Raises:
-        BadInput: With the first few reasons and their number.
-    """
-    refuse_many(len(findings), refused, config.execution.max_rejected_share)
-    if config.source.labels != "none":
-        pixels = np.sum([finding["pixels"] for finding in findings], axis=0)
-        refuse_one_class(pixels.tolist(), names, len(findings))
 
 
 def refuse_one_class(pixels: Sequence[int], names: Sequence[str], images: int) -> None:

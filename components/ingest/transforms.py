@@ -29,6 +29,7 @@ from thimble.datasets.classes import ClassMap
 from thimble.datasets.source import Case, Reader, Refusal
 from thimble.preprocessing import to_channels
 from thimble.records import Record, decode_record, encode_record
+from thimble.shards import is_remote
 from thimble.tfrecord import frame_record, unframe_record
 
 __all__ = ["Canon", "Shard", "find_out", "write_shards"]
@@ -212,7 +213,7 @@ class _WriteShard(beam.DoFn):
         """Write one shard, which appears when it is whole."""
         scratch = os.path.dirname(self.index)
         # Beside its place, where renaming moves no bytes.
-        folder = scratch if "://" in self.target else self.target
+        folder = scratch if is_remote(self.target) else self.target
         partial = os.path.join(folder, f".{shard.name}.{uuid.uuid4().hex}")
         try:
             with (

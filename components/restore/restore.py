@@ -1,6 +1,5 @@
 """Restore: the last release with its basis, from which a retraining starts."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thimble.artifact import digest_folder, read_json, write_atomically, write_json
+from thimble.artifact import digest_file, digest_folder, read_json, write_atomically, write_json
 from thimble.releases import SUMS, VERSION_DIGITS, read_latest, read_release
 from thimble.stage import BadInput, Run, require
 from thimble.store import is_store_url, open_store
@@ -116,13 +115,10 @@ def _open(folder: Path) -> Found:
             f"{folder} holds no release to start from. Expected the folder of a run that ended with"
             " a release: `release` and `basis` are in it. Run it to its end first."
         )
-    sums = (release / SUMS).read_bytes()
-    listed = (
-        f"{hashlib.sha256((release / 'manifest.json').read_bytes()).hexdigest()}  manifest.json"
-    )
-    if listed not in sums.decode(errors="replace").splitlines():
+    listed = f"{digest_file(release / 'manifest.json')}  manifest.json"
+    if listed not in (release / SUMS).read_text(encoding="utf-8", errors="replace").splitlines():
         raise BadInput(f"{release} is not what was published. Run it again.")
-    version = hashlib.sha256(sums).hexdigest()[:VERSION_DIGITS]
+    version = digest_file(release / SUMS)[:VERSION_DIGITS]
     return Found(basis, read_json(release / "manifest.json"), version, str(folder))
 
 

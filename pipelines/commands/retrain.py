@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipelines.commands.run import parameter_file
+from pipelines.commands.run import parameter_file, params_option, runner_option
 
 
 @click.command(short_help="Train the last release on with new scans.")
@@ -17,13 +17,7 @@ from pipelines.commands.run import parameter_file
     help="Where to start from: a run that ended with a release, or the latest of a model in a"
     " store.",
 )
-@click.option(
-    "--params",
-    default="demo-retrain",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Parameters: a YAML file, or the name of one that comes with Thimble.",
-)
+@params_option("demo-retrain")
 @click.option(
     "--data",
     metavar="FOLDER|s3://BUCKET/PREFIX",
@@ -35,13 +29,7 @@ from pipelines.commands.run import parameter_file
     metavar="FOLDER",
     help="Run folder, another than that of the release.  [default: runs/<name of the parameters>]",
 )
-@click.option(
-    "--runner",
-    type=click.Choice(["local", "docker"]),
-    default="local",
-    show_default=True,
-    help="Processes of this machine, or the stages' images.",
-)
+@runner_option
 @click.option(
     "--set",
     "changes",

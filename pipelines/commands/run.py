@@ -17,14 +17,28 @@ INTERRUPTED = 128
 PARAMS = Path(__file__).resolve().parents[1] / "params"
 
 
-@click.command(short_help="Run the whole pipeline.")
-@click.option(
-    "--params",
-    default="demo",
+def params_option(default: str) -> Any:
+    """Return the option that names the parameters."""
+    return click.option(
+        "--params",
+        default=default,
+        show_default=True,
+        metavar="NAME|FILE",
+        help="Parameters: a YAML file, or the name of one that comes with Thimble.",
+    )
+
+
+runner_option = click.option(
+    "--runner",
+    type=click.Choice(["local", "docker"]),
+    default="local",
     show_default=True,
-    metavar="NAME|FILE",
-    help="Parameters: a YAML file, or the name of one that comes with Thimble.",
+    help="Processes of this machine, or the stages' images.",
 )
+
+
+@click.command(short_help="Run the whole pipeline.")
+@params_option("demo")
 @click.option(
     "--data",
     metavar="FOLDER|s3://BUCKET/PREFIX",
@@ -36,13 +50,7 @@ PARAMS = Path(__file__).resolve().parents[1] / "params"
     metavar="FOLDER",
     help="Run folder.  [default: runs/<name of the parameters>]",
 )
-@click.option(
-    "--runner",
-    type=click.Choice(["local", "docker"]),
-    default="local",
-    show_default=True,
-    help="Processes of this machine, or the stages' images.",
-)
+@runner_option
 @click.option(
     "--set",
     "changes",

@@ -136,6 +136,10 @@ def test_rejected_files_are_listed(ingest: Ingest, scans: Path) -> None:
     assert first["file"] == "images/scan 3.png" and "is empty (0 bytes)" in first["reason"]
     assert second["file"] == "images/scan 5.png" and "image without label" in second["reason"]
     assert dataset.spec["rejected"] == 2
+    assert dataset.spec["rejected_reasons"] == {
+        "* is empty (* bytes)": 1,
+        "image without label: *": 1,
+    }
     assert sum(count["images"] for count in dataset.spec["counts"].values()) == 8
 
 

@@ -67,19 +67,6 @@ def test_the_list_outlives_the_stage(
     ]
 
 
-def test_reasons_are_counted(ingest: Ingest, scans: Path) -> None:
-    (scans / "images" / "scan 3.png").write_bytes(b"")
-    (scans / "labels" / "scan 5.png").unlink()
-    dataset = ingest(
-        kind="paired", source=str(scans), classes="a=0;b=1", elastic_copies=0,
-        max_rejected_share=0.2,
-    )  # fmt: skip
-    assert dataset.spec["rejected_reasons"] == {
-        "* is empty (* bytes)": 1,
-        "image without label: *": 1,
-    }
-
-
 def test_names_that_cannot_be_used() -> None:
     index = Index()
     cases = [Case("a", "a"), Case("b\udc80", "b", "b\udc80.png"), Case("a", "c", "again.png")]
