@@ -94,7 +94,13 @@ def test_what_validate_found(
 ) -> None:
     add_release(tmp_path, run, 0.0)
     (tmp_path / "validation").mkdir()
-    verdict = {"passed": True, "checks": [{"name": "records"}], **found}
+    verdict = {
+        "passed": True,
+        "checks": [{"name": "records"}],
+        "compared": None,
+        "anomalies": [],
+        **found,
+    }
     write_json(tmp_path / "validation" / "validation.json", verdict)
     run["validation"] = str(tmp_path / "validation")
     render(run, tmp_path / "out")
