@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,20 +131,43 @@ def test_a_worse_network_keeps_the_release(place: Path, more: Path) -> None:
     assert (place / "first" / "release" / "SHA256SUMS").is_file()
 
 
-def test_broken_labels_stop_before_training(place: Path, more: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "broken"
-    shutil.copytree(more, broken)
-    for file in (broken / "labels").iterdir():
+def emptied(label: np.ndarray) -> np.ndarray:
+    """All membrane, but for a corner."""
+    label = np.zeros_like(label)
+    label[:8, :8] = 255
+    return label
+
+
+def darker(image: np.ndarray) -> np.ndarray:
+    """The same scans, exported with another window."""
+    return image // 3
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "reason"),
+    [("labels", emptied, "foreground"), ("images", darker, "darker")],
+    ids=["broken labels", "drift alone"],
+)
+def test_what_is_not_fit_stops_before_training(
+    place: Path,
+    more: Path,
+    tmp_path: Path,
+    part: str,
+    change: Callable[[np.ndarray], np.ndarray],
+    reason: str,
+) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(more, changed)
+    for file in (changed / part).iterdir():
         with Image.open(file) as image:
-            label = np.zeros_like(np.asarray(image))  # all membrane, but for a corner
-        label[:8, :8] = 255
-        Image.fromarray(label).save(file)
+            array = np.asarray(image)
+        Image.fromarray(change(array)).save(file)
     code, said = thimble(
         *("retrain", "--release", place / "first", "--params", place / "small.yaml"),
-        *("--data", broken, "--out", tmp_path / "third"),
+        *("--data", changed, "--out", tmp_path / "third"),
     )
     assert code == 1, said
-    assert "refuse: " in said and "foreground" in said
+    assert "refuse: " in said and reason in said
     assert "kept: the release phantom/" in said
     tasks = read_json(tmp_path / "third" / "timings.json")["tasks"]
     assert set(tasks) == {"restore", "ingest", "validate", "refuse"}, "nothing was trained"

@@ -12,6 +12,11 @@ from benchmarks.lenet.networks import LENETS, LenetConfig
 from thimble.stage import BadInput
 
 
+def packed(content: bytes) -> bytes:
+    """The same bytes whenever it is called, so that tests have the same names in every process."""
+    return gzip.compress(content, mtime=0)
+
+
 def idx(array: np.ndarray, magic: bytes = b"\0\0\x08") -> bytes:
     """The idx file of an array, not compressed."""
     header = magic + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
@@ -24,14 +29,14 @@ def mnist_folder(tmp_path: Path) -> Path:
     for name, count in (("train", 40), ("t10k", 10)):
         images = np.broadcast_to(np.arange(count)[:, None, None], (count, 28, 28))
         labels = np.arange(count) % 10
-        (tmp_path / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
-        (tmp_path / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+        (tmp_path / f"{name}-images-idx3-ubyte.gz").write_bytes(packed(idx(images)))
+        (tmp_path / f"{name}-labels-idx1-ubyte.gz").write_bytes(packed(idx(labels)))
     return tmp_path
 
 
 def test_idx_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "labels.gz"
-    path.write_bytes(gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 0, 9])))
+    path.write_bytes(packed(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 0, 9])))
     assert read_idx(path, 1).tolist() == [7, 0, 9]
 
 
@@ -44,12 +49,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"no gzip at all", "cannot be read"),
-        (gzip.compress(idx(np.zeros(3)))[:-9], "cannot be read"),
-        (gzip.compress(idx(np.zeros((3, 1)))), "begins with 00 00 08 02"),
-        (gzip.compress(idx(np.zeros(3), b"\0\0\x0d")), "begins with 00 00 0d 01"),
-        (gzip.compress(idx(np.zeros(3))[:-1]), "holds 2 values, its header says"),
-        (gzip.compress(idx(np.zeros(3)) + b"x"), "holds 4 values, its header says"),
-        (gzip.compress(b"\0\0\x08\x01\0"), "begins with"),
+        (packed(idx(np.zeros(3)))[:-9], "cannot be read"),
+        (packed(idx(np.zeros((3, 1)))), "begins with 00 00 08 02"),
+        (packed(idx(np.zeros(3), b"\0\0\x0d")), "begins with 00 00 0d 01"),
+        (packed(idx(np.zeros(3))[:-1]), "holds 2 values, its header says"),
+        (packed(idx(np.zeros(3)) + b"x"), "holds 4 values, its header says"),
+        (packed(b"\0\0\x08\x01\0"), "begins with"),
     ],
 )
 def test_a_broken_file_is_bad_input(tmp_path: Path, content: bytes, message: str) -> None:
@@ -61,7 +66,7 @@ def test_a_broken_file_is_bad_input(tmp_path: Path, content: bytes, message: str
 
 def test_labels_of_another_length_are_bad_input(mnist_folder: Path) -> None:
     labels = mnist_folder / "train-labels-idx1-ubyte.gz"
-    labels.write_bytes(gzip.compress(idx(np.zeros(39))))
+    labels.write_bytes(packed(idx(np.zeros(39))))
     with pytest.raises(BadInput, match="as many labels as images"):
         load_mnist(mnist_folder, 8)
 
