@@ -6,6 +6,8 @@ SHELL := /bin/bash
 export PYTHON
 
 BIN := .venv/bin
+# Tests in as many processes as there are cores, four at most: each may hold TensorFlow.
+SPREAD := --numprocesses logical --maxprocesses 4
 PARAMS ?= pipelines/params/demo.yaml
 
 help:  ## Print the targets
@@ -18,11 +20,11 @@ demo: setup  ## Run the main job on generated scans and print where the report i
 	@$(BIN)/thimble run --params "$(PARAMS)"
 
 test: setup  ## Run the tests (ARGS= passes arguments to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-services: setup  ## Test against MinIO, Prometheus and Docker, which it installs and starts (ARGS=)
 	@for script in tests/services/install/*.sh; do bash "$$script"; done
-	@THIMBLE_SERVICES=1 $(BIN)/python -m pytest tests/services $(ARGS)
+	@THIMBLE_SERVICES=1 $(BIN)/python -m pytest $(SPREAD) --dist loadgroup tests/services $(ARGS)
 
 test-flink: setup  ## Compare ingest on a Flink cluster, which it installs and starts, with this machine alone
 	@THIMBLE_SERVICES=1 $(BIN)/python -m pytest tests/services/test_flink.py $(ARGS)
