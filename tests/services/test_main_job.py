@@ -9,6 +9,7 @@ import os
 import queue
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ URLS = {
     "publish.report_url": "s3://reports/main-job",
     "publish.release_name": "membrane",
 }
+FAILED = 'thimble_last_failure_timestamp_seconds{stage="publish", pipeline="compress"}'
 FAILING_GATE = ["--set", "report.max_p90_seconds=1e-9"]
 
 
@@ -56,19 +58,19 @@ class Job:
     """The run.
 
     Attributes:
-        command: What runs it in processes; more options may follow.
         in_docker: What runs it with all services.
-        environment: Of the latter.
+        environment: Its variables.
         folder: Its run folder.
+        processes: The same run in processes, which goes on meanwhile.
         objects: What its first end left in each bucket.
         prometheus: Where its metrics are.
         public_key: The half that tells who signed the release.
     """
 
-    command: list[str]
     in_docker: list[str]
     environment: dict[str, str]
     folder: Path
+    processes: "subprocess.Popen[str]"
     objects: dict[str, dict[str, tuple[Any, ...]]]
     prometheus: Prometheus
     public_key: Path
@@ -114,7 +116,7 @@ def job(
     prometheus: Prometheus,
     store_server: StoreServer,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Job:
+) -> Iterator[Job]:
     build_images()
     folder = tmp_path_factory.mktemp("main-job")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(PARAMETERS))
@@ -133,24 +135,33 @@ def job(
         "THIMBLE_SIGNING_KEY": str(private),
         "THIMBLE_DOCKER_NETWORK": "host",
     }
-    for stage in KILLED_IN:
-        kill_in(in_docker, environment, stage, folder / "tiny")
-    code, said = run(in_docker, environment)
-    assert code == 0, said
-    assert "warning" not in said
-    job = Job(
-        [*command, "--set", "publish.release_name=membrane"],
-        in_docker,
-        environment,
-        folder / "tiny",
-        contents(store_server),
-        prometheus,
-        public,
-    )
-    code, said = job.run(*FAILING_GATE)
-    assert code == 1, said
-    prometheus.wait('thimble_last_failure_timestamp_seconds{stage="publish", pipeline="compress"}')
-    return job
+    with subprocess.Popen(
+        [
+            *command,
+            "--set",
+            "publish.release_name=membrane",
+            "--out",
+            str(folder / "same" / "tiny"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **image_tags},
+    ) as processes:
+        try:
+            for stage in KILLED_IN:
+                kill_in(in_docker, environment, stage, folder / "tiny")
+            code, said = run(in_docker, environment)
+            assert code == 0, said
+            assert "warning" not in said
+            made = contents(store_server)
+            job = Job(in_docker, environment, folder / "tiny", processes, made, prometheus, public)
+            code, said = job.run(*FAILING_GATE)
+            assert code == 1, said
+            prometheus.wait(FAILED)
+            yield job
+        finally:
+            processes.terminate()
 
 
 @pytest.fixture
@@ -164,12 +175,9 @@ def test_it_continued_where_it_was_killed(job: Job) -> None:
     assert tasks["train"]["outputs"]
 
 
-def test_packages_equal_those_of_processes(
-    job: Job, image_tags: dict[str, str], tmp_path: Path
-) -> None:
-    out = ["--out", str(tmp_path / "tiny")]
-    code, said = run([*job.command, *out], {**os.environ, **image_tags})
-    assert code == 0, said
+def test_packages_equal_those_of_processes(job: Job) -> None:
+    said, _ = job.processes.communicate()
+    assert job.processes.returncode == 0, said
     # The failed run has taken the release of the run folder away; the artifact is still there.
     made = max(job.folder.glob("artifacts/*/publish/release"), key=os.path.getmtime)
 
@@ -177,7 +185,7 @@ def test_packages_equal_those_of_processes(
         return {path.name: path.read_bytes() for path in folder.glob("*.thimble")}
 
     assert packages(made)
-    assert packages(made) == packages(tmp_path / "tiny" / "release")
+    assert packages(made) == packages(job.folder.parent / "same" / "tiny" / "release")
 
 
 def test_artifacts_are_in_the_store_and_no_page(job: Job, open_as: OpenAs) -> None:
