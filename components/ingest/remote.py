@@ -22,6 +22,7 @@ from typing import Any
 from components.ingest.config import IngestConfig
 from components.ingest.runner import BeamIOError, FileSystems, PipelineOptions
 from components.ingest.scan import open_reader
+from thimble.datasets.privacy import open_pseudonyms
 from thimble.datasets.source import Case, Reader, Refusal, Sample
 from thimble.shards import is_remote
 from thimble.stage import BadInput
@@ -35,6 +36,8 @@ READ_AT_A_TIME = 8
 # What a kind of data must see of each file before it can say which files belong together: DICOM's
 # headers. Tables and descriptions are always read whole.
 LOOKED_INTO = {"dicom": 1 << 16}
+# What is shown of a DICOM file that was refused, since its header may be longer than that.
+LONG_HEADER = 1 << 26
 WHOLE = (".csv", ".json", ".gz")
 # The file beside a header that holds its voxels.
 SECOND_PARTS = {".hdr": (".img", ".IMG"), ".par": (".rec", ".REC")}
@@ -164,6 +167,8 @@ class RemoteReader:
             self._show(Path(folder))
             reader = self._opened(folder)
             cases, refused = reader.cases()
+            if self._show_more(Path(folder), {refusal.file for refusal in refused}):
+                cases, refused = reader.cases()
             self.notes = [
                 note.replace(folder, self.source) for note in getattr(reader, "notes", [])
             ]
@@ -189,6 +194,22 @@ class RemoteReader:
         with ThreadPoolExecutor(READ_AT_A_TIME) as pool:
             for _ in pool.map(show, _list(self.source).items()):
                 pass
+
+    def _show_more(self, folder: Path, refused: set[str]) -> bool:
+        """Show more of the DICOM files that were refused, maybe because they were cut here."""
+        most = LOOKED_INTO.get(self._config.source.kind, 0)
+        found = False
+        for path in sorted(folder.rglob("*")) if most and refused else ():
+            size, name = path.stat().st_size, path.relative_to(folder).as_posix()
+            if not path.is_file() or size <= most or name.lower().endswith(WHOLE):
+                continue
+            with open(path, "rb") as file:
+                dicom = file.read(132)[128:] == b"DICM"
+            if dicom and open_pseudonyms().name("file", name) in refused:
+                _copy(f"{self.source}/{name}", path, LONG_HEADER, self.source)
+                os.truncate(path, size)
+                found = True
+        return found
 
     def read(self, case: Case) -> Iterator[Sample | Refusal]:
         """Yield the images of a case, and a refusal for each file of it that cannot be used."""

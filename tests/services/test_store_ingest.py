@@ -1,6 +1,8 @@
 """Ingest from a real MinIO and into it: a case at a time in, shards out, the same records."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from components.ingest import ingest as ingest_module
 from components.ingest import remote
 from components.ingest.ingest import IngestConfig, ingest_source
 from tests.components.ingest.conftest import save_pair
+from tests.dicom_phantoms import KEY, disc, make, save, segment
 from tests.services.minio import StoreServer
 from thimble.artifact import finish
 from thimble.patches import AugmentationConfig, training_batches
@@ -22,6 +25,8 @@ from thimble.store import open_store
 pytestmark = pytest.mark.services
 Ingest = Callable[..., Dataset]
 SCANS = 10
+# Of the hippocampus those with a lower number.
+VOLUMES = 40
 
 
 @pytest.fixture
@@ -85,6 +90,84 @@ def test_same_records_from_the_store(
     assert list(here.entries()) == list(there.entries())
     assert _records(here) == _records(there)
     assert there.spec["source_digest"] == open_store(scans).listing_digest()
+
+
+def _put(folder: Path, bucket: str) -> str:
+    """Copy a folder into the store; return its address there."""
+    store = open_store(f"{bucket}/{folder.parent.name}-{folder.name}")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            store.upload(path, path.relative_to(folder).as_posix())
+    return f"{bucket}/{folder.parent.name}-{folder.name}"
+
+
+def _same_from_the_store(
+    ingest: Ingest, folder: Path, bucket: str, parameters: dict[str, Any]
+) -> Dataset:
+    """Compare what is read from a folder with what is read from its copy in the store."""
+    here = ingest(source=str(folder), **parameters)
+    there = ingest(source=_put(folder, bucket), **parameters)
+    assert list(here.entries()) == list(there.entries())
+    assert _records(here) == _records(there)
+    rejected = [
+        [
+            json.loads(line)["reason"]
+            for line in (each.folder / "rejected.jsonl").read_bytes().splitlines()
+        ]
+        for each in (here, there)
+    ]
+    assert rejected[0] == rejected[1]
+    return there
+
+
+def test_dicom_from_the_store(
+    ingest: Ingest, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THIMBLE_PATIENT_KEY", KEY)
+    for number in range(8):
+        folder = tmp_path / "studies" / f"study {number}"
+        discs = [disc(place, 900 + number) for place in range(6)]
+        images = [make(disc, "t1", place, f"p{number}") for place, disc in enumerate(discs)]
+        for place, image in enumerate(images):
+            # Longer than what is looked into at first.
+            image.add_new((0x0029, 0x0010), "LO", "A VENDOR")
+            image.add_new((0x0029, 0x1001), "OB", bytes(100_000 if number == 2 else 10))
+            save(image, folder / f"{(place * 5 + 3) % 6}.dcm")
+        save(segment(images, {1: [pixels > 600 for pixels in discs]}), folder / "segments")
+    (folder / "empty.dcm").write_bytes(b"")
+    given = {"kind": "dicom", "split_rule": "group", "tile": 32}
+    found = _same_from_the_store(ingest, tmp_path / "studies", bucket, given)
+    assert len(list(found.entries())) == 48
+    assert b"is empty" in (found.folder / "rejected.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("dicom_pydicom", {"kind": "dicom", "labels": "none", "split_rule": "hash"}),
+        ("hippocampus/dev", {"kind": "nifti", "classes": "a=0;b=1;c=2", "split_rule": "group"}),
+    ],
+)
+def test_real_medical_scans_from_the_store(
+    ingest: Ingest,
+    bucket: str,
+    tmp_path: Path,
+    shared_data: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    parameters: dict[str, Any],
+) -> None:
+    monkeypatch.setenv("THIMBLE_PATIENT_KEY", KEY)
+    folder = tmp_path / "scans"
+    for file in sorted(shared_data(name).rglob("*")):
+        number = re.search(r"hippocampus_(\d+)", file.name)
+        if file.is_file() and (not number or int(number[1]) < VOLUMES):
+            target = folder / file.relative_to(shared_data(name))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+    given = {"elastic_copies": 0, "max_rejected_share": 0.9, **parameters}
+    found = _same_from_the_store(ingest, folder, bucket, given)
+    assert len(list(found.entries())) > 40
 
 
 def test_at_most_one_case_is_on_this_machine(
