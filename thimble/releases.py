@@ -117,15 +117,18 @@ def submit(store: Store, model: str, folder: Path, origin: Mapping[str, str]) ->
             places = {file: (folder / file, f"{name}/{file}", files[file]) for file in chosen}
             return {file: pool.submit(act, *place) for file, place in places.items()}
 
-        created = begin(store.create, [file for file in files if _is_early(folder / file)])
+        large = {file for file in files if (folder / file).stat().st_size > EARLY_BYTES}
+        created = begin(store.create, [file for file in files if file not in {SUMS, *large}])
         # Where SHA256SUMS was not, there is no candidate.
-        if not created[SUMS].result() and store.read(f"{name}/candidate.json"):
+        is_new = store.create(folder / SUMS, f"{name}/{SUMS}", digest)
+        if not is_new and store.read(f"{name}/candidate.json"):
             return name
-        # This submission took effect if the candidate is there: its event need not wait for files.
-        logged = pool.submit(_log, store, name, event)
-        left = begin(store.upload, [file for file in files if file not in created])
-        left |= begin(store.upload, [file for file in created if not created[file].result()])
-        for each in (*left.values(), logged):
+        left = begin(store.upload, [file for file in files if file in large])
+        # A submission took effect if the candidate is there: its event need not wait for files.
+        _log(store, name, event)
+        met = [file for file, each in created.items() if not each.result()]
+        left |= begin(store.upload, [*met, *([] if is_new else [SUMS])])
+        for each in left.values():
             each.result()
     candidate = {
         "format": "thimble-candidate/1",
@@ -134,11 +137,6 @@ def submit(store: Store, model: str, folder: Path, origin: Mapping[str, str]) ->
     }
     store.write(f"{name}/candidate.json", _json(candidate))
     return name
-
-
-def _is_early(file: Path) -> bool:
-    """Tell whether a file is sent before it is known that the store lacks it."""
-    return file.name == SUMS or file.stat().st_size <= EARLY_BYTES
 
 
 def approve(store: Store, name: str, decision: Decision, public_key: Path | None = None) -> Latest:
