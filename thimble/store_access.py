@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import minio.time
 import urllib3
 from minio import Minio
-from minio.credentials import Credentials
+from minio.credentials.credentials import Credentials
 from minio.error import S3Error
 from minio.helpers import DictType
 
