@@ -13,7 +13,8 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 from thimble.envelope import open_statement
 from thimble.stage import BadInput, ThimbleError
 from thimble.store import Store, Stored
+from thimble.store_access import CONNECTIONS
 
 __all__ = [
     "PROVENANCE",
@@ -41,6 +43,8 @@ SUMS = "SHA256SUMS"
 PROVENANCE = "provenance.json"
 VERSION_DIGITS = 12
 SHA256 = 64
+# Files up to this size go to the store while it is asked whether the release is there already.
+EARLY_BYTES = 1 << 20
 NAME = re.compile(rf"([^/.][^/]*)/([0-9a-f]{{{VERSION_DIGITS}}})")
 SUM_LINE = re.compile(r"([0-9a-f]{64})  ([^/.\n][^/\n]*)")
 # Each loss means that somebody else moved the pointer, and that is rare.
@@ -103,17 +107,34 @@ def submit(store: Store, model: str, folder: Path, origin: Mapping[str, str]) ->
     sums = (folder / SUMS).read_bytes()
     digest = hashlib.sha256(sums).hexdigest()
     name = f"{model}/{digest[:VERSION_DIGITS]}"
-    if store.read(f"{name}/candidate.json"):
-        return name
     # The store refuses what is not as listed.
-    store.upload_all(folder, {**_listed(sums), SUMS: digest}, f"{name}/")
+    files = {SUMS: digest, **_listed(sums)}
+    who = origin.get("submitted_by") or "not given"
+    event = {"action": "submit", "who": who, "origin": dict(origin)}
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+
+        def begin(act: Callable[..., Any], chosen: Iterable[str]) -> dict[str, Future[Any]]:
+            places = {file: (folder / file, f"{name}/{file}", files[file]) for file in chosen}
+            return {file: pool.submit(act, *place) for file, place in places.items()}
+
+        large = {file for file in files if (folder / file).stat().st_size > EARLY_BYTES}
+        created = begin(store.create, [file for file in files if file not in {SUMS, *large}])
+        # Where SHA256SUMS was not, there is no candidate.
+        is_new = store.create(folder / SUMS, f"{name}/{SUMS}", digest)
+        if not is_new and store.read(f"{name}/candidate.json"):
+            return name
+        left = begin(store.upload, [file for file in files if file in large])
+        # A submission took effect if the candidate is there: its event need not wait for files.
+        _log(store, name, event)
+        met = [file for file, each in created.items() if not each.result()]
+        left |= begin(store.upload, [*met, *([] if is_new else [SUMS])])
+        for each in left.values():
+            each.result()
     candidate = {
         "format": "thimble-candidate/1",
         "sha256sums": digest,
         "run_started": origin.get("run_started") or now(),
     }
-    who = origin.get("submitted_by") or "not given"
-    _log(store, name, {"action": "submit", "who": who, "origin": dict(origin)})
     store.write(f"{name}/candidate.json", _json(candidate))
     return name
 

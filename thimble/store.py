@@ -18,6 +18,7 @@ from thimble.artifact import digest_file, write_atomically
 from thimble.stage import BadInput
 from thimble.store_access import (
     BACKOFF_SECONDS,
+    CHECKSUM,
     CONNECTIONS,
     RETRIES,
     Location,
@@ -28,8 +29,10 @@ from thimble.store_access import (
 
 __all__ = ["Store", "Stored", "is_store_url", "open_store"]
 
-# A file up to this size goes in one request, of which the server checks the SHA-256; a larger one
-# goes in parts of this size.
+# A file up to this size goes in one request, of which the server checks the SHA-256: in parts it
+# would be hashed three times on this side, part by part and whole.
+WHOLE_BYTES = 64 << 20
+# A larger one goes in parts of this size: at most as much is in memory then.
 PART_BYTES = 16 << 20
 BLOCK_BYTES = 1 << 20
 NOTED = "x-amz-meta-sha256"
@@ -128,19 +131,40 @@ class Store:
 
         Raises:
             BadInput: If the credentials do not allow it.
-            StoreUnreachable: If the store fails; the same call again completes it.
+            StoreUnreachable: If the store fails; the same call again completes it. If the content
+                has another SHA-256 than was given.
         """
-        if file.stat().st_size > PART_BYTES:
-            self._upload_in_parts(file, name, sha256 or digest_file(file))
+        if file.stat().st_size > WHOLE_BYTES:
+            self._upload_in_parts(file, name, sha256)
             return
         data = file.read_bytes()
         sha256 = sha256 or hashlib.sha256(data).hexdigest()
-        headers = {NOTED: sha256, **_checksum(sha256)}
         # One request, where nothing is there yet.
-        if self._put(name, data, headers | ABSENT):
+        if self._create(name, data, sha256):
             return
         if not self._holds(name, len(data), sha256):
-            self._put(name, data, headers)
+            self._put(name, data, {NOTED: sha256, **_checksum(sha256)})
+
+    def create(self, file: Path, name: str, sha256: str) -> bool:
+        """Copy a file of at most WHOLE_BYTES into the store, if nothing is there yet.
+
+        Args:
+            file: The file.
+            name: Of the object.
+            sha256: What the store must find the content to have, in hexadecimal.
+
+        Returns:
+            Whether it was written; False if something has that name, whatever it holds.
+
+        Raises:
+            BadInput: If the credentials do not allow it.
+            StoreUnreachable: If the store fails, or the content has another SHA-256.
+        """
+        return self._create(name, file.read_bytes(), sha256)
+
+    def _create(self, name: str, data: bytes, sha256: str) -> bool:
+        """Write an object that is not there yet; return False if one is."""
+        return self._put(name, data, {NOTED: sha256, **_checksum(sha256), **ABSENT})
 
     def upload_all(self, folder: Path, files: Mapping[str, str], below: str = "") -> None:
         """Copy files of a folder into the store, several at a time.
@@ -160,17 +184,22 @@ class Store:
 
     def _upload_in_parts(self, file: Path, name: str, sha256: str) -> None:
         """Copy a large file."""
-        size = file.stat().st_size
-        if self._holds(name, size, sha256):
+        found = digest_file(file)
+        if sha256 not in ("", found):
+            raise StoreUnreachable(
+                f"the store cannot write {self.location}/{name}: {file} is not what was listed. "
+                f"Received: SHA-256 {found}. Expected: {sha256}."
+            )
+        if self._holds(name, file.stat().st_size, found):
             return
         with ThreadPoolExecutor(1) as pool, self._explained("write", name) as (bucket, key):
             expected = pool.submit(_etag_of_parts, file)
             written = self._client.fput_object(
-                bucket, key, str(file), metadata={NOTED: sha256}, part_size=PART_BYTES
+                bucket, key, str(file), metadata={NOTED: found}, part_size=PART_BYTES
             )
         # The server checks each part on its way. Most name the whole by the digests of the parts as
         # they have them: then nothing else is stored than was sent. Others are read back.
-        if written.etag != expected.result() and self.sha256(name) != sha256:
+        if written.etag != expected.result() and self.sha256(name) != found:
             raise StoreUnreachable(
                 f"{self.location}/{name} is not what was sent. Run the same command again; if it "
                 "stays, the store or the way to it damages data."
@@ -328,8 +357,8 @@ def _etag_of_parts(file: Path) -> str:
 
 
 def _checksum(sha256: str) -> dict[str, str]:
-    """Return the header by which the server checks it; a bucket with a lock demands one."""
-    return {"x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode()}
+    """Return the header by which the server checks a content."""
+    return {CHECKSUM: base64.b64encode(bytes.fromhex(sha256)).decode()}
 
 
 def _digest(listed: list[tuple[str, str]]) -> str:

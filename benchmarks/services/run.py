@@ -4,8 +4,10 @@
 starts servers of its own; `tests/services/install/*.sh` install them.
 
 publish: beside the plain upload of the same files. Every round makes a release of random bytes for
-each way and uploads it: by publish with all its checks, by one plain PUT a file, and by MinIO's
-client mc, if there is one.
+each way and uploads it: by publish with all its checks; by one plain PUT a file, one after the
+other; by the same PUTs several at a time, as publish sends its own; and by MinIO's client mc, if
+there is one. All but mc have the same settings of the client. A plain PUT asks and logs nothing,
+writes no candidate, and the server checks what arrived by its signature.
 downloads: 200 at once, each from the pointer down to a package whose digest is verified.
 pushes: of 10 stages at once, for ten seconds.
 """
@@ -32,9 +34,10 @@ from thimble.envelope import seal_statement
 from thimble.push import Ending, push_ending
 from thimble.releases import PROVENANCE, SUMS, Decision, approve, submit
 from thimble.store import Store, open_store
+from thimble.store_access import CONNECTIONS, StoreSettings
 
-SIZES = (100_000, 1_000_000, 10_000_000, 40_000_000)
-ROUNDS = 15
+# Rounds by size: the small ones spread more.
+ROUNDS = {100_000: 100, 1_000_000: 100, 10_000_000: 30, 40_000_000: 30}
 DOWNLOADS = 200
 DOWNLOAD_BYTES = 100_000
 PUSHING = 10
@@ -65,7 +68,18 @@ def make_release(folder: Path, size: int, seed: int) -> Path:
 def plain_put(client: Minio, folder: Path) -> None:
     """One request a file, one after the other, no check but those of the client."""
     for file in sorted(folder.iterdir()):
-        client.fput_object("plain", f"{folder.name}/{file.name}", str(file), part_size=5 << 30)
+        put_file(client, file)
+
+
+def parallel_put(client: Minio, folder: Path) -> None:
+    """The same requests, several at a time."""
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        list(pool.map(lambda file: put_file(client, file), sorted(folder.iterdir())))
+
+
+def put_file(client: Minio, file: Path) -> None:
+    """One request, whatever the size."""
+    client.fput_object("plain", f"{file.parent.name}/{file.name}", str(file), part_size=5 << 30)
 
 
 def mc_copy(mc: str, server: StoreServer, folder: Path) -> None:
@@ -79,17 +93,18 @@ def mc_copy(mc: str, server: StoreServer, folder: Path) -> None:
 
 def publish(folder: Path, server: StoreServer) -> None:
     """Print a line for each size."""
-    client, store = server.client(), open_store("s3://releases/bench")
+    client, store = StoreSettings.from_environment().client(), open_store("s3://releases/bench")
     ways: dict[str, Callable[[Path], object]] = {
         "publish": lambda made: submit(store, "model", made, {}),
         "plain PUT": lambda made: plain_put(client, made),
+        "parallel PUT": lambda made: parallel_put(client, made),
     }
     if mc := shutil.which("mc"):
         ways["mc"] = lambda made: mc_copy(mc, server, made)
-    print(f"publish, {ROUNDS} rounds, medians; to reach: <= 1.1x mc or plain PUT")
-    for size in SIZES:
+    print("publish, medians; to reach: <= 1.1x mc or plain PUT")
+    for size, rounds in ROUNDS.items():
         times: dict[str, list[float]] = {way: [] for way in ways}
-        for turn in range(ROUNDS):
+        for turn in range(rounds):
             order = [*ways][turn % len(ways) :] + [*ways][: turn % len(ways)]
             for place, way in enumerate(order):
                 made = make_release(folder, size, seed=size + 10 * turn + place)

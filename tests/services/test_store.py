@@ -18,11 +18,11 @@ from tests.services.minio import OpenAs, StoreServer, opener
 from thimble import store_access
 from thimble.artifact import read_json
 from thimble.stage import BadInput, flat_fields, start
-from thimble.store import PART_BYTES, Store
+from thimble.store import WHOLE_BYTES, Store
 from thimble.store_access import StoreUnreachable
 
 pytestmark = pytest.mark.services
-LARGE = 30_000_000
+LARGE = 70_000_000
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ def test_round_trip_in_parts(
     open_as: OpenAs, store_server: StoreServer, large: Path, tmp_path: Path
 ) -> None:
     store = open_as("pipeline", "s3://artifacts/round-trip")
-    assert large.stat().st_size > PART_BYTES
+    assert large.stat().st_size > WHOLE_BYTES
     store.upload(large, "a folder/größe 1.bin")
     stat = store_server.client().stat_object("artifacts", "round-trip/a folder/größe 1.bin")
-    assert str(stat.etag).endswith("-2"), "it went in two parts"
+    assert str(stat.etag).endswith("-5"), "it went in five parts"
     store.download("a folder/größe 1.bin", tmp_path / "back" / "large.bin")
     assert (
         digest(tmp_path / "back" / "large.bin")
@@ -89,11 +89,16 @@ def test_small_files(open_as: OpenAs, tmp_path: Path, size: int) -> None:
     assert (tmp_path / "out").read_bytes() == bytes(size)
 
 
-def test_what_is_not_as_listed_is_refused(open_as: OpenAs, tmp_path: Path) -> None:
+def test_what_is_not_as_listed_is_refused(open_as: OpenAs, large: Path, tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"other")
     store = open_as("pipeline", "s3://artifacts/listed")
+    listed = hashlib.sha256(b"listed").hexdigest()
     with pytest.raises(StoreUnreachable, match="cannot write"):
-        store.upload(tmp_path / "in", "x", hashlib.sha256(b"listed").hexdigest())
+        store.upload(tmp_path / "in", "x", listed)
+    with pytest.raises(StoreUnreachable, match="cannot write"):
+        store.create(tmp_path / "in", "x", listed)
+    with pytest.raises(StoreUnreachable, match=rf"not what was listed.*Expected: {listed}"):
+        store.upload(large, "x", listed)
     assert store.read("x") is None
 
 

@@ -1,18 +1,20 @@
 """Addresses, the environment and envelopes: what needs no server."""
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from minio.credentials import Credentials
 
 from tests.keys import write_keys
 from thimble.envelope import open_statement, seal_statement
 from thimble.releases import Decision
 from thimble.stage import BadInput
 from thimble.store import open_store
-from thimble.store_access import ELSEWHERE, Location, StoreSettings
+from thimble.store_access import CHECKSUM, ELSEWHERE, Location, StoreSettings
 
 SECRET = "a-secret-that-nobody-sees"
 
@@ -97,6 +99,26 @@ def test_wrong_settings(environment: pytest.MonkeyPatch, name: str, value: str) 
     with pytest.raises(BadInput, match=name) as failure:
         open_store("s3://releases")
     assert SECRET not in str(failure.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_known_digest_is_signed(environment: pytest.MonkeyPatch, scheme: str) -> None:
+    """It is not computed from the content, which the server checks against it."""
+    environment.setenv("THIMBLE_S3_ENDPOINT", f"{scheme}://store.example.org:9000")
+    client = StoreSettings.from_environment().client()
+    creds = Credentials("pipeline", SECRET)
+    digest = hashlib.sha256(b"listed").digest()
+    given = {CHECKSUM: base64.b64encode(digest).decode()}
+    headers, _ = client._build_headers("store.example.org", dict(given), b"sent", creds)
+    assert headers["x-amz-content-sha256"] == digest.hex()
+    assert headers["Content-Length"] == "4"
+    assert headers.items() >= given.items() and "Content-MD5" not in headers
+    headers, _ = client._build_headers("store.example.org", {}, b"sent", creds)
+    usual = {"http": hashlib.sha256(b"sent").hexdigest(), "https": "UNSIGNED-PAYLOAD"}
+    assert headers["x-amz-content-sha256"] == usual[scheme]
+    assert ("Content-MD5" in headers) == (scheme == "https")
+    empty, _ = client._build_headers("store.example.org", dict(given), b"", creds)
+    assert empty["x-amz-content-sha256"] in (hashlib.sha256().hexdigest(), "UNSIGNED-PAYLOAD")
 
 
 @pytest.mark.parametrize("given", [("", "why"), ("who", " ")])
