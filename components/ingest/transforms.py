@@ -23,7 +23,7 @@ from components.ingest.border import border_map, find_instances
 from components.ingest.elastic import ElasticField, Scan, deform
 from components.ingest.index import Index, IndexView, Spilled, read_index
 from components.ingest.parts import Delivered, Parts, deliver
-from components.ingest.runner import COUNTERS, Execution, Metrics, beam, run_pipeline
+from components.ingest.runner import COUNTERS, Execution, Metrics, beam, hand_out, run_pipeline
 from components.ingest.scan import Seen, look_at
 from thimble.datasets.classes import ClassMap
 from thimble.datasets.source import Case, Reader, Refusal
@@ -189,7 +189,7 @@ def find_out(
 
     def build(pipeline: Any) -> None:
         look = _Look(reader, classes, canon, source, index.path)
-        pipeline | "Cases" >> beam.Create(work) | "Look" >> beam.ParDo(look)
+        pipeline | "Cases" >> hand_out(work, execution) | "Look" >> beam.ParDo(look)
 
     counted = run_pipeline(build, execution)
     index.load(Path(index.path).parent.glob("*.jsonl"))
@@ -285,7 +285,7 @@ def write_shards(
 
     def build(pipeline: Any) -> None:
         write = _WriteShard(canon, index.path, target)
-        pipeline | "Shards" >> beam.Create(shards) | "Write" >> beam.ParDo(write)
+        pipeline | "Shards" >> hand_out(shards, execution) | "Write" >> beam.ParDo(write)
 
     counted = run_pipeline(build, execution)
     scratch = Path(index.path).parent
