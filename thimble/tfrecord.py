@@ -20,6 +20,8 @@ from thimble.stage import BadInput
 __all__ = [
     "decode_example",
     "encode_example",
+    "example_pieces",
+    "frame_pieces",
     "frame_record",
     "parse_frames",
     "read_frames",
@@ -80,7 +82,18 @@ Example = _example_class()
 def encode_example(values: Mapping[str, Value]) -> bytes:
     """Return a tf.train.Example of one value a feature; equal values give equal bytes.
 
-    They are the bytes of protobuf's deterministic serialization, which copies a value thrice.
+    Raises:
+        BadInput: As `example_pieces`.
+        OverflowError: As `example_pieces`.
+    """
+    return b"".join(example_pieces(values))
+
+
+def example_pieces(values: Mapping[str, Value]) -> list[bytes]:
+    """Return what makes a tf.train.Example of one value a feature when it is put together.
+
+    They are the bytes of protobuf's deterministic serialization, which copies a value thrice; here
+    long values are not copied at all.
 
     Raises:
         BadInput: If the message would be larger than protobuf reads.
@@ -98,7 +111,7 @@ def encode_example(values: Mapping[str, Value]) -> bytes:
             f"A record of {size:,} bytes is too large. Expected at most {LARGEST_MESSAGE:,}: cut "
             "the scan into parts."
         )
-    return b"".join(pieces)
+    return pieces
 
 
 def _feature(value: Value) -> list[bytes]:
@@ -149,17 +162,24 @@ def decode_example(data: bytes) -> dict[str, Value]:
         raise BadInput(f"A record is no tf.train.Example ({error}). Run ingest again.") from None
 
 
-def _masked_checksum(data: bytes) -> int:
+def _masked_checksum(*pieces: bytes) -> int:
     """Return CRC-32C, rotated and shifted so that it may itself be checksummed."""
-    checksum = int(google_crc32c.value(data))
+    checksum = 0
+    for piece in pieces:
+        checksum = int(google_crc32c.extend(checksum, piece))
     return (((checksum >> 15) | (checksum << 17)) + MASK_DELTA) & 0xFFFFFFFF
 
 
 def frame_record(data: bytes) -> bytes:
     """Return the bytes of one record in a TFRecord file."""
-    length = struct.pack("<Q", len(data))
-    header = HEADER.pack(len(data), _masked_checksum(length))
-    return header + data + CHECKSUM.pack(_masked_checksum(data))
+    return b"".join(frame_pieces([data]))
+
+
+def frame_pieces(pieces: list[bytes]) -> list[bytes]:
+    """Return what makes one record in a TFRecord file: the pieces of its data, framed."""
+    length = _size(pieces)
+    header = HEADER.pack(length, _masked_checksum(struct.pack("<Q", length)))
+    return [header, *pieces, CHECKSUM.pack(_masked_checksum(*pieces))]
 
 
 def unframe_record(frame: bytes) -> bytes:

@@ -28,9 +28,9 @@ from components.ingest.scan import Seen, look_at
 from thimble.datasets.classes import ClassMap
 from thimble.datasets.source import Case, Reader, Refusal
 from thimble.preprocessing import to_channels
-from thimble.records import Record, decode_record, encode_record
+from thimble.records import Record, decode_record, record_pieces
 from thimble.shards import is_remote
-from thimble.tfrecord import frame_record, unframe_record
+from thimble.tfrecord import frame_pieces, unframe_record
 
 __all__ = ["Canon", "Shard", "find_out", "write_shards"]
 
@@ -150,14 +150,15 @@ class _Look(beam.DoFn):
         if self.canon.border_sigma:
             instances = find_instances(sample.label, label, self.canon.instances)
             border = border_map(instances, self.canon.border_sigma)
-        data = frame_record(encode_record(Record(sample.id, case.group, 0, image, label, border)))
+        record = Record(sample.id, case.group, 0, image, label, border)
+        pieces = frame_pieces(record_pieces(record))
+        size = sum(map(len, pieces))
         raw = sample.label.astype("<u2").tobytes() if self.canon.keeps_raw else b""
         with open(os.path.join(self.folder, self.part), "ab") as file:
             start = file.tell()
-            file.write(data)
-            file.write(raw)
-        self.bytes.inc(len(data))
-        spilled = [self.part, start, len(data), len(raw)]
+            file.writelines([*pieces, raw])
+        self.bytes.inc(size)
+        spilled = [self.part, start, size, len(raw)]
         return {**finding, "sums": _sums(image), "spilled": spilled}
 
 
@@ -263,7 +264,7 @@ class _WriteShard(beam.DoFn):
     def _encode(self, scan: Scan, border: NDArray[np.uint8] | None) -> bytes:
         """Return the bytes of a record."""
         record = Record(scan.id, scan.group, scan.copy, scan.image, scan.label, border)
-        return frame_record(encode_record(record))
+        return b"".join(frame_pieces(record_pieces(record)))
 
 
 def write_shards(
