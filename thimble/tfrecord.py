@@ -20,6 +20,8 @@ from thimble.stage import BadInput
 __all__ = [
     "decode_example",
     "encode_example",
+    "example_pieces",
+    "frame_pieces",
     "frame_record",
     "parse_frames",
     "read_frames",
@@ -29,6 +31,8 @@ __all__ = [
 MASK_DELTA = 0xA282EAD8
 HEADER = struct.Struct("<QI")
 CHECKSUM = struct.Struct("<I")
+# Of protobuf.
+LARGEST_MESSAGE = 2**31 - 1
 
 Value = bytes | int
 
@@ -76,15 +80,68 @@ Example = _example_class()
 
 
 def encode_example(values: Mapping[str, Value]) -> bytes:
-    """Return a tf.train.Example of one value a feature; equal values give equal bytes."""
-    example = Example()
-    for name, value in values.items():
-        feature = example.features.feature[name]
-        if isinstance(value, int):
-            feature.int64_list.value.append(value)
-        else:
-            feature.bytes_list.value.append(value)
-    return bytes(example.SerializeToString(deterministic=True))
+    """Return a tf.train.Example of one value a feature; equal values give equal bytes.
+
+    Raises:
+        BadInput: As `example_pieces`.
+        OverflowError: As `example_pieces`.
+    """
+    return b"".join(example_pieces(values))
+
+
+def example_pieces(values: Mapping[str, Value]) -> list[bytes]:
+    """Return what makes a tf.train.Example of one value a feature when it is put together.
+
+    They are the bytes of protobuf's deterministic serialization, which copies a value thrice; here
+    long values are not copied at all.
+
+    Raises:
+        BadInput: If the message would be larger than protobuf reads.
+        OverflowError: If a number does not fit into 64 bits.
+    """
+    pieces: list[bytes] = []
+    for name in sorted(values, key=str.encode):
+        feature, key = _feature(values[name]), name.encode()
+        entry = [_tag(1, len(key)), key, _tag(2, _size(feature)), *feature]
+        pieces += [_tag(1, _size(entry)), *entry]
+    pieces = [_tag(1, _size(pieces)), *pieces] if pieces else []
+    size = _size(pieces)
+    if size > LARGEST_MESSAGE:
+        raise BadInput(
+            f"A record of {size:,} bytes is too large. Expected at most {LARGEST_MESSAGE:,}: cut "
+            "the scan into parts."
+        )
+    return pieces
+
+
+def _feature(value: Value) -> list[bytes]:
+    """Return a Feature: a list of one value, bytes in field 1 or whole numbers, packed, in 3."""
+    if isinstance(value, int):
+        value, field = _varint(int.from_bytes(value.to_bytes(8, "big", signed=True), "big")), 3
+    else:
+        field = 1
+    head = _tag(1, len(value))
+    return [_tag(field, len(head) + len(value)), head, value]
+
+
+def _size(pieces: list[bytes]) -> int:
+    """Return how long pieces are together."""
+    return sum(map(len, pieces))
+
+
+def _tag(field: int, size: int) -> bytes:
+    """Return what stands before so many bytes of a field: its number, wire type 2, the size."""
+    return bytes((field << 3 | 2,)) + _varint(size)
+
+
+def _varint(number: int) -> bytes:
+    """Return a number below 2^64 in groups of 7 bits, the lowest first."""
+    groups = bytearray()
+    while number > 127:
+        groups.append(number & 127 | 128)
+        number >>= 7
+    groups.append(number)
+    return bytes(groups)
 
 
 def decode_example(data: bytes) -> dict[str, Value]:
@@ -105,17 +162,24 @@ def decode_example(data: bytes) -> dict[str, Value]:
         raise BadInput(f"A record is no tf.train.Example ({error}). Run ingest again.") from None
 
 
-def _masked_checksum(data: bytes) -> int:
+def _masked_checksum(*pieces: bytes) -> int:
     """Return CRC-32C, rotated and shifted so that it may itself be checksummed."""
-    checksum = int(google_crc32c.value(data))
+    checksum = 0
+    for piece in pieces:
+        checksum = int(google_crc32c.extend(checksum, piece))
     return (((checksum >> 15) | (checksum << 17)) + MASK_DELTA) & 0xFFFFFFFF
 
 
 def frame_record(data: bytes) -> bytes:
     """Return the bytes of one record in a TFRecord file."""
-    length = struct.pack("<Q", len(data))
-    header = HEADER.pack(len(data), _masked_checksum(length))
-    return header + data + CHECKSUM.pack(_masked_checksum(data))
+    return b"".join(frame_pieces([data]))
+
+
+def frame_pieces(pieces: list[bytes]) -> list[bytes]:
+    """Return what makes one record in a TFRecord file: the pieces of its data, framed."""
+    length = _size(pieces)
+    header = HEADER.pack(length, _masked_checksum(struct.pack("<Q", length)))
+    return [header, *pieces, CHECKSUM.pack(_masked_checksum(*pieces))]
 
 
 def unframe_record(frame: bytes) -> bytes:

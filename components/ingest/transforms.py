@@ -23,14 +23,14 @@ from components.ingest.border import border_map, find_instances
 from components.ingest.elastic import ElasticField, Scan, deform
 from components.ingest.index import Index, IndexView, Spilled, read_index
 from components.ingest.parts import Delivered, Parts, deliver
-from components.ingest.runner import COUNTERS, Execution, Metrics, beam, run_pipeline
+from components.ingest.runner import COUNTERS, Execution, Metrics, beam, hand_out, run_pipeline
 from components.ingest.scan import Seen, look_at
 from thimble.datasets.classes import ClassMap
 from thimble.datasets.source import Case, Reader, Refusal
 from thimble.preprocessing import to_channels
-from thimble.records import Record, decode_record, encode_record
+from thimble.records import Record, decode_record, record_pieces
 from thimble.shards import is_remote
-from thimble.tfrecord import frame_record, unframe_record
+from thimble.tfrecord import frame_pieces, unframe_record
 
 __all__ = ["Canon", "Shard", "find_out", "write_shards"]
 
@@ -85,10 +85,12 @@ def _count(name: str) -> Any:
 
 def _sums(image: NDArray[Any]) -> list[int]:
     """Return the sum of each channel, then the sum of squares of each, exactly."""
-    planes = [image[..., channel] for channel in range(image.shape[2])]
+    channels = range(image.shape[2])
+    # OpenCV adds in doubles, which hold the sum of 2^28 samples of 16 bits exactly.
+    sums = cv2.sumElems(image)
     # No product of matrices, which would wake up the threads of BLAS.
-    squares = [np.square(plane, dtype=np.uint32).sum(dtype=np.uint64) for plane in planes]
-    return [int(plane.sum(dtype=np.uint64)) for plane in planes] + [int(s) for s in squares]
+    squares = [np.square(image[..., c], dtype=np.uint32).sum(dtype=np.uint64) for c in channels]
+    return [int(sums[c]) for c in channels] + [int(total) for total in squares]
 
 
 class _Look(beam.DoFn):
@@ -148,14 +150,15 @@ class _Look(beam.DoFn):
         if self.canon.border_sigma:
             instances = find_instances(sample.label, label, self.canon.instances)
             border = border_map(instances, self.canon.border_sigma)
-        data = frame_record(encode_record(Record(sample.id, case.group, 0, image, label, border)))
+        record = Record(sample.id, case.group, 0, image, label, border)
+        pieces = frame_pieces(record_pieces(record))
+        size = sum(map(len, pieces))
         raw = sample.label.astype("<u2").tobytes() if self.canon.keeps_raw else b""
         with open(os.path.join(self.folder, self.part), "ab") as file:
             start = file.tell()
-            file.write(data)
-            file.write(raw)
-        self.bytes.inc(len(data))
-        spilled = [self.part, start, len(data), len(raw)]
+            file.writelines([*pieces, raw])
+        self.bytes.inc(size)
+        spilled = [self.part, start, size, len(raw)]
         return {**finding, "sums": _sums(image), "spilled": spilled}
 
 
@@ -189,7 +192,7 @@ def find_out(
 
     def build(pipeline: Any) -> None:
         look = _Look(reader, classes, canon, source, index.path)
-        pipeline | "Cases" >> beam.Create(work) | "Look" >> beam.ParDo(look)
+        pipeline | "Cases" >> hand_out(work, execution) | "Look" >> beam.ParDo(look)
 
     counted = run_pipeline(build, execution)
     index.load(Path(index.path).parent.glob("*.jsonl"))
@@ -261,7 +264,7 @@ class _WriteShard(beam.DoFn):
     def _encode(self, scan: Scan, border: NDArray[np.uint8] | None) -> bytes:
         """Return the bytes of a record."""
         record = Record(scan.id, scan.group, scan.copy, scan.image, scan.label, border)
-        return frame_record(encode_record(record))
+        return b"".join(frame_pieces(record_pieces(record)))
 
 
 def write_shards(
@@ -285,7 +288,7 @@ def write_shards(
 
     def build(pipeline: Any) -> None:
         write = _WriteShard(canon, index.path, target)
-        pipeline | "Shards" >> beam.Create(shards) | "Write" >> beam.ParDo(write)
+        pipeline | "Shards" >> hand_out(shards, execution) | "Write" >> beam.ParDo(write)
 
     counted = run_pipeline(build, execution)
     scratch = Path(index.path).parent

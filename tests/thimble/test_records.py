@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thimble import tfrecord
 from thimble.artifact import write_json
 from thimble.records import (
     FORMAT,
@@ -17,7 +18,7 @@ from thimble.records import (
     read_records,
 )
 from thimble.stage import BadInput
-from thimble.tfrecord import encode_example, frame_record, read_frames
+from thimble.tfrecord import Example, decode_example, encode_example, frame_record, read_frames
 
 SPEC = {
     "format": FORMAT,
@@ -74,6 +75,25 @@ def test_tensorflow_reads_and_writes_the_same_bytes(tmp_path: Path) -> None:
         writer.write(b"")
     assert path.read_bytes() == frame_record(data) + frame_record(b"")
     assert list(read_frames(path)) == [data, b""]
+
+
+NAMES = ("id", "group", "copy", "height", "width", "channels", "bits", "image", "label", "border")
+VALUES = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(0, 300), st.binary(max_size=300))
+
+
+@given(values=st.dictionaries(st.sampled_from(NAMES), VALUES))
+def test_example_by_hand_is_protobufs(values: dict[str, int | bytes]) -> None:
+    """Sizes that take one and two bytes, numbers that take one to ten, nothing at all."""
+    data = encode_example(values)
+    assert data == Example.FromString(data).SerializeToString(deterministic=True)
+    assert decode_example(data) == values
+
+
+def test_example_too_large_for_protobuf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tfrecord, "LARGEST_MESSAGE", 20)
+    assert len(encode_example({"id": b"123456"})) == 20
+    with pytest.raises(BadInput, match="A record of 21 bytes is too large"):
+        encode_example({"id": b"1234567"})
 
 
 def test_known_checksum() -> None:

@@ -38,6 +38,11 @@ class ClassMap:
                 table[first : last + 1] = index
         return table
 
+    @cached_property
+    def _own(self) -> int:
+        """Up to before this, a raw value is the index of its class."""
+        return int(np.flatnonzero(self.table[: MAX_CLASSES + 1] != np.arange(MAX_CLASSES + 1))[0])
+
     def index(self, label: NDArray[Any], name: str) -> NDArray[np.uint8]:
         """Turn raw label values into class indices.
 
@@ -45,9 +50,15 @@ class ClassMap:
             label: `(height, width)` uint8 or uint16.
             name: The label's file, for the message.
 
+        Returns:
+            `(height, width)`; the label itself if its values are the indices.
+
         Raises:
             BadInput: If a value has no class.
         """
+        top = int(label.max(initial=0))
+        if top < self._own:
+            return label.astype(np.uint8, copy=False)
         indices = np.take(self.table, label)
         if indices.max(initial=0) == MAX_CLASSES:
             outside = describe_values(np.unique(label[indices == MAX_CLASSES]))

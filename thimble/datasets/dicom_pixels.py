@@ -95,7 +95,8 @@ def decode_frames(data: Dataset) -> Iterator[Frame]:
     if syntax.is_encapsulated:
         _check_codestreams(data, frames)
     count = 0
-    for stored, meta in get_decoder(syntax).iter_array(data):
+    # No copies: nothing below writes to what is stored.
+    for stored, meta in get_decoder(syntax).iter_array(data, view_only=True):
         yield _frame(data, count, stored, meta)
         count += 1
     if count != frames:
@@ -146,9 +147,8 @@ def _rescale(
         return stored, exact, (low, high)
     ends = sorted((low * slope + intercept, high * slope + intercept))
     if exact:
-        values: NDArray[Any] = stored.astype(np.int32)
-        values *= np.int32(slope)
-        values += np.int32(intercept)
+        scaled = stored if slope == 1 else np.multiply(stored, np.int32(slope), dtype=np.int32)
+        values: NDArray[Any] = np.add(scaled, np.int32(intercept), dtype=np.int32)
     else:
         values = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
         values *= slope

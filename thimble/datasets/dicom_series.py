@@ -71,6 +71,8 @@ def order_frames(positions: Sequence[Any], orientation: Sequence[float]) -> list
     """Return the frames of a file from the first slice to the last; as stored if unknown."""
     if not positions or not orientation:
         return []
+    if len(positions) == 1:
+        return [0]
     depths = np.round(_depths(positions, orientation), 3)
     return [int(frame) for frame in np.argsort(depths, kind="stable")]
 

@@ -133,7 +133,7 @@ def test_full_disk(
     def refuse(*_: Any) -> bytes:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x.part"))
 
-    monkeypatch.setattr(transforms, "frame_record", refuse)
+    monkeypatch.setattr(transforms, "frame_pieces", refuse)
     with pytest.raises(OSError, match="No space left") as caught:
         ingest(kind="paired", source=str(scans), classes=LABELS)
     assert caught.value.errno == errno.ENOSPC

@@ -33,3 +33,14 @@ def test_malformed(text: str) -> None:
 def test_describe_values() -> None:
     assert describe_values(np.array([0, 3, 4, 5, 255])) == "0, 3-5, 255"
     assert describe_values(np.arange(0, 40, 2), most=2) == "0, 2, ... (18 more)"
+
+
+def test_labels_that_are_indices() -> None:
+    classes = parse_classes("a=0;b=1;c=3")
+    for label in (np.array([[0, 1]], np.uint8), np.array([[1, 0]], np.uint16)):
+        indices = classes.index(label, "x")
+        assert indices.dtype == np.uint8
+        assert indices.tolist() == label.tolist()
+    assert classes.index(np.array([[3, 1]], np.uint8), "x").tolist() == [[2, 1]]
+    with pytest.raises(BadInput, match="outside the classes: 2"):
+        classes.index(np.array([[2, 1]], np.uint8), "x")
