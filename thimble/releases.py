@@ -109,8 +109,7 @@ def submit(store: Store, model: str, folder: Path, origin: Mapping[str, str]) ->
     name = f"{model}/{digest[:VERSION_DIGITS]}"
     # The store refuses what is not as listed.
     files = {SUMS: digest, **_listed(sums)}
-    who = origin.get("submitted_by") or "not given"
-    event = {"action": "submit", "who": who, "origin": dict(origin)}
+    event = {"action": "submit", "who": origin.get("submitted_by") or "not given"}
     with ThreadPoolExecutor(CONNECTIONS) as pool:
 
         def begin(act: Callable[..., Any], chosen: Iterable[str]) -> dict[str, Future[Any]]:
@@ -125,7 +124,7 @@ def submit(store: Store, model: str, folder: Path, origin: Mapping[str, str]) ->
             return name
         left = begin(store.upload, [file for file in files if file in large])
         # A submission took effect if the candidate is there: its event need not wait for files.
-        _log(store, name, event)
+        _log(store, name, {**event, "origin": dict(origin)})
         met = [file for file, each in created.items() if not each.result()]
         left |= begin(store.upload, [*met, *([] if is_new else [SUMS])])
         for each in left.values():

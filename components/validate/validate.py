@@ -48,6 +48,7 @@ class Examined:
         seen: What the records of each split held.
         rows: Features of each image.
         splits: Where each image lies.
+        frozen: Whether the test split is that of the last release.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Examined:
     seen: Mapping[str, Seen]
     rows: list[Row]
     splits: list[str]
+    frozen: bool
 
 
 def validate_dataset(
@@ -79,7 +81,7 @@ def validate_dataset(
     examined = examine_dataset(dataset_path, config.content, run)
     drift = None
     if examined.rows:
-        drift = judge_rows(examined.rows, examined.splits, reference, config.drift)
+        drift = judge_rows(examined.rows, examined.splits, reference, config.drift, examined.frozen)
     verdict = _verdict(examined, drift)
 
     def write(folder: Path) -> None:
@@ -134,7 +136,8 @@ def examine_dataset(dataset_path: str | Path, config: ContentConfig, run: Run) -
         check_repeats(rows, table.entries, config),
     ]
     splits = [entry.split for entry in table.entries]
-    return Examined(str(spec.get("name")), checks, seen, rows, splits)
+    frozen = "frozen" in spec
+    return Examined(str(spec.get("name")), checks, seen, rows, splits, frozen)
 
 
 def check_repeats(rows: list[Row], entries: list[Entry], config: ContentConfig) -> Check:

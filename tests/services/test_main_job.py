@@ -127,22 +127,15 @@ def job(
     in_docker += ["--artifacts", "s3://artifacts/main-job"]
     for name, url in URLS.items():
         in_docker += ["--set", f"{name}={url}"]
-    environment = {
-        **os.environ,
-        **image_tags,
-        **store_server.environment("pipeline"),
+    environment = {**os.environ, **image_tags, **store_server.environment("pipeline")}
+    environment |= {
         "THIMBLE_PUSHGATEWAY_URL": prometheus.gateway,
         "THIMBLE_SIGNING_KEY": str(private),
         "THIMBLE_DOCKER_NETWORK": "host",
     }
+    command += ["--set", "publish.release_name=membrane", "--out", str(folder / "same" / "tiny")]
     with subprocess.Popen(
-        [
-            *command,
-            "--set",
-            "publish.release_name=membrane",
-            "--out",
-            str(folder / "same" / "tiny"),
-        ],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

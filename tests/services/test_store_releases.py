@@ -16,7 +16,7 @@ from tests.components.publish.making import make_inputs, write_package, write_ve
 from tests.keys import write_keys
 from tests.services.minio import OpenAs, StoreServer, opener
 from thimble import store_access
-from thimble.releases import EARLY_BYTES, Decision, Refused, approve, revoke, submit
+from thimble.releases import Decision, Refused, approve, revoke, submit
 from thimble.stage import BadInput, ThimbleError, flat_fields, start
 from thimble.store import Store, Stored
 
@@ -107,51 +107,6 @@ def test_publish_twice_changes_nothing(
     assert event["origin"]["commit"] == "3f9c1e2"
     assert not any(".html" in each for each in before[0]), "scans are not released"
     assert any("/report.html" in each for each in before[1])
-
-
-def test_large_files_wait_for_the_answer(
-    open_as: OpenAs, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is there already is not sent again; what is damaged there is left to a person."""
-    made = tmp_path / "made"
-    made.mkdir()
-    contents = {"large.thimble": bytes(EARLY_BYTES + 1), "MODEL_CARD.md": b"card"}
-    for name, content in contents.items():
-        (made / name).write_bytes(content)
-    lines = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items()]
-    (made / "SHA256SUMS").write_text("".join(lines))
-    store = open_as("pipeline", url)
-    real, put = Store._put, []
-
-    def counting(self: Store, name: str, *arguments: Any) -> bool:
-        put.append(name.rpartition("/")[2].removesuffix("-submit.json"))
-        return real(self, name, *arguments)
-
-    monkeypatch.setattr(Store, "_put", counting)
-    name = submit(store, "membrane", made, {})
-    assert put[-1] == "candidate.json" and put.count("large.thimble") == 1
-    (tmp_path / "other").write_bytes(b"other")
-    store.upload(tmp_path / "other", f"{name}/MODEL_CARD.md")
-    put.clear()
-    assert submit(store, "membrane", made, {}) == name
-    assert sorted(put) == ["MODEL_CARD.md", "SHA256SUMS"], "refused: nothing is overwritten"
-    found = store.read(f"{name}/MODEL_CARD.md")
-    assert found and found.data == b"other"
-
-
-def test_what_is_not_as_listed_is_no_candidate(open_as: OpenAs, url: str, tmp_path: Path) -> None:
-    for name in ("package.thimble", "MODEL_CARD.md"):
-        (tmp_path / name).write_bytes(name.encode())
-    listed = f"{hashlib.sha256(b'another').hexdigest()}  package.thimble\n"
-    card = f"{hashlib.sha256(b'MODEL_CARD.md').hexdigest()}  MODEL_CARD.md\n"
-    (tmp_path / "SHA256SUMS").write_text(listed + card)
-    store = open_as("pipeline", url)
-    for _ in range(2):
-        with pytest.raises(ThimbleError, match=r"cannot write .*package\.thimble"):
-            submit(store, "membrane", tmp_path, {})
-    version = hashlib.sha256((tmp_path / "SHA256SUMS").read_bytes()).hexdigest()[:12]
-    assert store.read(f"membrane/{version}/SHA256SUMS")
-    assert store.read(f"membrane/{version}/candidate.json") is None
 
 
 def test_approve_and_revoke(
