@@ -9,6 +9,8 @@ from tests.services.minio import store_server  # noqa: F401
 from tests.services.prometheus import prometheus  # noqa: F401
 
 
+# Before xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip them unless THIMBLE_SERVICES is 1; else one process runs all that builds images."""
     asked = os.environ.get("THIMBLE_SERVICES") == "1"
