@@ -24,7 +24,8 @@ test: setup  ## Run the tests (ARGS= passes arguments to pytest)
 
 test-services: setup  ## Test against MinIO, Prometheus and Docker, which it installs and starts (ARGS=)
 	@for script in tests/services/install/*.sh; do bash "$$script"; done
-	@THIMBLE_SERVICES=1 $(BIN)/python -m pytest $(SPREAD) --dist loadgroup tests/services $(ARGS)
+	@THIMBLE_SERVICES=1 tests/services/with_docker.sh $(BIN)/python -m pytest $(SPREAD) --dist loadfile \
+	  tests/services $(ARGS)
 
 test-flink: setup  ## Compare ingest on a Flink cluster, which it installs and starts, with this machine alone
 	@THIMBLE_SERVICES=1 $(BIN)/python -m pytest tests/services/test_flink.py $(ARGS)
