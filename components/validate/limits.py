@@ -4,6 +4,7 @@ A fixed limit is too strict for a hundred images and too lax for ten thousand. S
 from how many patients either sample holds and from how the reference is spread.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = [
 BINS = 10
 DRAWS = 1000
 LEAST_DIVERGENCE = 0.005
+# Two samples that share no part differ by 1.
+BELOW_ALL = 0.999
 
 Counts = NDArray[np.float64]
 
@@ -79,6 +82,10 @@ def divergence_limit(
             continued by a gamma distribution of their mean and variance, as the divergence of
             multinomials is a multiple of chi-squared in the limit.
         rng: Of the draws.
+
+    Returns:
+        In [LEAST_DIVERGENCE, 1]; 1, which nothing exceeds, only where two such small samples of one
+        population share no part more often than `alarm`.
     """
     # Also what was never seen may come.
     shares = (counts + 0.5) / (counts + 0.5).sum()
@@ -88,7 +95,20 @@ def divergence_limit(
     if variance == 0:
         return LEAST_DIVERGENCE
     limit = stats.gamma.isf(alarm, mean**2 / variance, scale=variance / mean)
-    return float(min(max(limit, LEAST_DIVERGENCE), 1))
+    most = BELOW_ALL if _apart(*sizes) < alarm else 1.0
+    return float(min(max(limit, LEAST_DIVERGENCE), most))
+
+
+def _apart(first: float, second: float) -> float:
+    """Return how often no value of the second sample lies within the range of the first.
+
+    All orders of the values of one population are equally likely; in `second + 1` of the ways to
+    choose the places of the first these are neighbours. The parts within the range all hold
+    something of the first sample, so that only then no part is shared.
+    """
+    n, m = (max(1, round(size)) for size in (first, second))
+    ways = math.lgamma(n + m + 1) - math.lgamma(n + 1) - math.lgamma(m + 1)
+    return math.exp(math.log(m + 1) - ways)
 
 
 def norm_limit(counts: Sequence[float], sizes: tuple[float, float], alarm: float) -> float:

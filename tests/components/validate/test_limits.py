@@ -45,6 +45,24 @@ def test_divergence_by_hand() -> None:
     assert divergence(np.array([1.0, 0]), np.array([1.0, 1])) == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("sizes", [(8, 16), (12, 12), (12, 18), (20, 10), (30, 30)])
+def test_small_samples_that_share_nothing_differ(sizes: tuple[int, int]) -> None:
+    """Also at the small alarm that a feature of many is judged by."""
+    rng = np.random.default_rng(7)
+    sample = rng.normal(size=sizes[0])
+    edges = bin_edges(sample)
+    counts = count_bins(sample, edges)
+    limit = divergence_limit(counts, sizes, 0.002 / 60, rng)
+    assert divergence(counts, count_bins(np.full(sizes[1], 9.0), edges)) > limit
+
+
+def test_chance_parts_the_smallest_samples() -> None:
+    """Three and three: in 4 of 20 ways none of one lies within the range of the other."""
+    counts, rng = np.array([0.0, 1, 1, 1, 0]), np.random.default_rng(8)
+    assert divergence_limit(counts, (3, 3), 0.15, rng) < 1
+    assert divergence_limit(counts, (3, 3), 0.002, rng) == 1
+
+
 def test_chance_exceeds_a_limit_as_often_as_was_asked() -> None:
     """At one in a hundred, where it can still be counted."""
     rng = np.random.default_rng(5)
