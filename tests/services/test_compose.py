@@ -59,9 +59,12 @@ def composed(
         command = ["docker", "build", "--quiet", "--tag", environment[variable], str(folder)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     compose = ["docker-compose", "--project-name", "thimble-test", "--file", "compose.yaml"]
-    subprocess.run([*compose, "up", "--detach", *SERVICES], cwd=ROOT, env=environment, check=True)
-    yield
-    subprocess.run([*compose, "down", "--volumes"], cwd=ROOT, env=environment, check=True)
+    up = [*compose, "up", "--detach", *SERVICES]
+    try:
+        subprocess.run(up, cwd=ROOT, env=environment, check=True)
+        yield
+    finally:
+        subprocess.run([*compose, "down", "--volumes"], cwd=ROOT, env=environment, check=True)
     for variable in PROGRAMS:
         docker.images.remove(environment[variable])
 
