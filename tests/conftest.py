@@ -16,16 +16,20 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Callable[[str], Path]:
-    """Finds a set of real scans by name, e.g. `shared_data("isbi2012")`, or skips the test.
+def data_folder() -> Path:
+    """Where real scans would be: outside the project, as some are for research only.
 
-    The scans lie outside the project, some are for research only: in the folder that
-    THIMBLE_SHARED_DATA names, else in ../shared/data beside the checkout.
+    In the folder that THIMBLE_SHARED_DATA names, else in ../shared/data beside the checkout.
     """
-    data = Path(os.environ.get("THIMBLE_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    return Path(os.environ.get("THIMBLE_SHARED_DATA") or ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def shared_data(data_folder: Path) -> Callable[[str], Path]:
+    """Finds a set of real scans by name, e.g. `shared_data("isbi2012")`, or skips the test."""
 
     def find(name: str) -> Path:
-        folder = data / name
+        folder = data_folder / name
         if not folder.exists():
             pytest.skip(f"no real scans at {folder} (set THIMBLE_SHARED_DATA to their folder)")
         return folder

@@ -82,13 +82,12 @@ def kill_in(stage: str, arguments: Iterable[str | Path]) -> list[psutil.Process]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, data_folder: Path) -> Path:
     """Where all runs are, with parameters and scans: the first, and more."""
     folder = tmp_path_factory.mktemp("Läufe hier")
     (folder / "small.yaml").write_text(yaml.safe_dump(PARAMETERS), encoding="utf-8")
-    data = Path(os.environ.get("THIMBLE_SHARED_DATA") or repository.parent / "shared" / "data")
-    write_scans(folder / "scans", FIRST, data / "isbi2012" / "train")
-    write_scans(folder / "more", SECOND, data / "isbi2012" / "train")
+    write_scans(folder / "scans", FIRST, data_folder / "isbi2012" / "train")
+    write_scans(folder / "more", SECOND, data_folder / "isbi2012" / "train")
     # One of the test set again under another name.
     for part in ("images", "labels"):
         held = sorted((folder / "more" / part).iterdir())[FIRST - 1]
