@@ -1,0 +1,1 @@
+import thimble  # noqa: F401  Its settings of TensorFlow, before a stage imports TensorFlow.

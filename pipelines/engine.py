@@ -256,8 +256,6 @@ class Engine:
             **self.identity,
             "THIMBLE_STATE": str(state),
             "THIMBLE_CHECKPOINTS": str(self.folder.checkpoints),
-            "TF_USE_LEGACY_KERAS": "1",
-            "TF_CPP_MIN_LOG_LEVEL": "2",
             "PYTHONHASHSEED": "0",
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",

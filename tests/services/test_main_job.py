@@ -23,7 +23,7 @@ from tests.observability.queries import EVERY_PANEL
 from tests.services.minio import OpenAs, StoreServer, opener
 from tests.services.prometheus import DEADLINE_SECONDS, Prometheus, free_port
 from tests.small_run import SMALL_RUN
-from thimble.artifact import read_json
+from thimble.artifact import digest_file, read_json
 from thimble.releases import Decision, approve
 from thimble.stage import BadInput
 
@@ -174,8 +174,8 @@ def test_packages_equal_those_of_processes(job: Job) -> None:
     # The failed run has taken the release of the run folder away; the artifact is still there.
     made = max(job.folder.glob("artifacts/*/publish/release"), key=os.path.getmtime)
 
-    def packages(folder: Path) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in folder.glob("*.thimble")}
+    def packages(folder: Path) -> dict[str, str]:
+        return {path.name: digest_file(path) for path in folder.glob("*.thimble")}
 
     assert packages(made)
     assert packages(made) == packages(job.folder.parent / "same" / "tiny" / "release")
