@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.quality.equal_dice import Point, interpolated_bytes, smallest_at
 from benchmarks.quality.kinds import BASELINE
-from benchmarks.quality.recipes import STUDENTS, WHOLE_STUDENTS
+from benchmarks.quality.recipes import CHANNELS, STUDENTS, WHOLE_STUDENTS
 from benchmarks.quality.results import Results, Row
 
 __all__ = ["COMPARISONS", "GOALS", "NOT_RUN", "Goal", "at_narrow_dice", "comparisons", "points"]
@@ -28,11 +28,13 @@ class Goal:
         text: What is measured.
         asked: The limit in words.
         find: What was measured, and whether that is within the limit; None: not run.
+        cells: A goal of recipes that have these.
     """
 
     text: str
     asked: str
     find: Callable[[Results], Finding]
+    cells: tuple[str, ...]
 
 
 def points(results: Results, seeds: set[int]) -> list[Point]:
@@ -69,14 +71,10 @@ def at_narrow_dice(results: Results) -> list[AtDice]:
     """Return our bytes at the Dice of every narrow network, by its size."""
     found = []
     for row in results.arm("narrow", ["int8"]):
-        ours = points(results, set(row.scores))
-        if ours:
+        if ours := points(results, set(row.scores)):
             size, dice = row.forms["zstd -19"], row.dice
-            found.append(
-                AtDice(
-                    row.cell, size, dice, smallest_at(ours, dice), interpolated_bytes(ours, dice)
-                )
-            )
+            package, between = smallest_at(ours, dice), interpolated_bytes(ours, dice)
+            found.append(AtDice(row.cell, size, dice, package, between))
     return sorted(found, key=lambda item: item.size)
 
 
@@ -224,23 +222,28 @@ def _channels(results: Results) -> Finding:
 
 
 GOALS = (
-    Goal("teacher: ratio within 0.5 points, one-sided 95 %", ">= 60x", _teacher),
-    Goal("our bytes at the Dice of every narrow network / its int8 + zstd", "<= 1/3", _narrow),
+    Goal("teacher: ratio within 0.5 points, one-sided 95 %", ">= 60x", _teacher, ("taught-95",)),
+    Goal("our bytes at the Dice of every narrow network / its int8 + zstd", "<= 1/3", _narrow,
+         ("narrow-4",)),
     Goal("student of base 4 as it ships less narrow-4 alone, points", "> 0 with its bound",
-         _pair("student-4-small", "narrow-4", lambda found: found["lower_one_sided_95"] > 0)),
-    Goal("student of base 4: package", "<= 25,000 bytes", _student_bytes),
+         _pair("student-4-small", "narrow-4", lambda found: found["lower_one_sided_95"] > 0),
+         ("student-4-small", "narrow-4")),
+    Goal("student of base 4: package", "<= 25,000 bytes", _student_bytes, ("student-4-small",)),
     Goal("student of base 4 less itself uncompressed, points", ">= -0.5 with its bound",
-         _pair("student-4-small", "student-4-whole", lambda found: _within(found, MARGIN))),
+         _pair("student-4-small", "student-4-whole", lambda found: _within(found, MARGIN)),
+         ("student-4-small", "student-4-whole")),
     Goal("student of base 2 trains with the teacher (half of the baseline's Dice), seeds",
-         "5 of 5", _student_trains),
+         "5 of 5", _student_trains, ("student-2-small",)),
     Goal("int8 of baseline and teachers less their float32, points", ">= -0.3 with its bound",
-         _int8),
+         _int8, (BASELINE,)),
     Goal("int8 of baseline and teacher, speed to float32 of the baseline", ">= 3x",
-         _speed(("baseline", "teacher-", "taught-"), "int8", 3)),
+         _speed(("baseline", "teacher-", "taught-"), "int8", 3), (BASELINE,)),
     Goal("channels cut: float32, speed to the baseline", ">= 2x",
-         _speed(("channels-", "cut-"), "float32", 2)),
-    Goal("channels cut less baseline, points", ">= -0.5 with its bound", _channels),
+         _speed(("channels-", "cut-"), "float32", 2), (f"channels-{CHANNELS}",)),
+    Goal("channels cut less baseline, points", ">= -0.5 with its bound", _channels,
+         (f"channels-{CHANNELS}",)),
     Goal("pruning with regrowth less magnitude, 95 % and equal steps, points",
          "> 0 with its bound", _pair("teacher-95-pruned", "magnitude-95",
-                                     lambda found: found["lower_one_sided_95"] > 0)),
+                                     lambda found: found["lower_one_sided_95"] > 0),
+         ("teacher-95-pruned", "magnitude-95")),
 )  # fmt: skip

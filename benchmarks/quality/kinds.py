@@ -31,8 +31,7 @@ class Kind:
 
 # The first pattern that matches a whole name decides.
 KINDS = (
-    (r"teacher|longer", Kind("step", ())),
-    (r"direct-r\d+", Kind("teacher", BOTH, curve=True)),
+    (r"teacher", Kind("step", ())),
     (BASELINE, Kind("baseline", (*BOTH, *BASELINE_QPS))),
     (r"narrow-\d+", Kind("narrow", BOTH)),
     (r"student-\d+", Kind("step", ())),

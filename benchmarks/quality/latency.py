@@ -27,6 +27,14 @@ from thimble.weights import load_weights
 __all__ = ["interleaved", "quantiles"]
 
 WARMUP = 5
+# Variants that are timed, by arm: what ships, where its time differs from the baseline's.
+TIMED = {
+    "baseline": ("int8",),
+    "teacher": ("int8",),
+    "channels": ("float32",),
+    "cut": BOTH,
+    "student": BOTH,
+}
 
 
 def interleaved(first: Any, second: Any, rounds: int) -> tuple[list[float], list[float]]:
@@ -74,10 +82,7 @@ def quantiles(network: list[float], baseline: list[float]) -> dict[str, float]:
 
 def _variants(cell: str) -> tuple[str, ...]:
     """Return which variants of a cell are timed."""
-    arm = kind_of(cell).arm
-    return {"baseline": ("int8",), "teacher": ("int8",), "channels": ("float32",), "cut": BOTH}.get(
-        arm, ()
-    )
+    return TIMED.get(kind_of(cell).arm, ())
 
 
 def _caller(content: TfliteFile) -> Any:

@@ -1,7 +1,8 @@
-"""The page docs/reference/quality.md: bytes against Dice, every figure from the scores.
+"""The pages docs/reference/quality-<recipe>.md: bytes against Dice, every figure from the scores.
 
-`python -m benchmarks.quality.page` writes it and one plot a data set from what
-`benchmarks.quality.score` and `benchmarks.quality.latency` left beside the cells.
+`python -m benchmarks.quality.page` writes a page and a plot for each recipe that has scores, from
+what `benchmarks.quality.score` and `benchmarks.quality.latency` left beside the cells.
+docs/reference/quality.md says what their words mean.
 """
 
 import argparse
@@ -18,47 +19,10 @@ from benchmarks.quality.results import Results, Row, load_results
 from benchmarks.quality.setting import ROOT, RUNS
 from thimble.stage import ThimbleError
 
-__all__ = ["write_page"]
+__all__ = ["write_pages"]
 
 # How much lower than the baseline the plot goes.
 DEPTH = 0.045
-
-INTRODUCTION = """\
-# Quality: bytes against Dice
-
-```
-make bench-quality      # trains what is missing, scores it, times it, writes this page
-```
-
-What a network of some bytes is worth, and what a user would do instead: train a narrower network
-alone, for as many steps in all, and ship it as TFLite and zstd -19. All networks of a seed share
-data, order of patches and augmentation. This page is written by the command.
-
-**Rule.** Every choice was made on validation, with seed 1 of nuclei. Each network was scored on the
-test split once, from the file that ships, decoded: `.thimble` of the float32 TFLite for what is
-compressed, TFLite and zstd -19 for what is not. Dice is pooled over the split. Differences are per
-image, to the baseline of the same seed, in points (hundredths of Dice): mean, 95 % interval,
-one-sided 95 % bound, from a bootstrap over images and over seeds. Ratio: float32 bytes of the
-baseline with folded batch normalisation / bytes of the file. A "goal" was fixed before the first
-training. Added after test scores of others had been seen, so read them as a second look: *direct*
-and *teacher-95-r1000* (seed 1 of nuclei was seen); *taught-95* (all seeds of *teacher-95* were).
-Students were once taught by the teacher before it was trained on; one of base 4, seed 1, was scored
-(0.83 points below *narrow-4*). They were changed by validation, trained anew and scored here.
-
-**Networks.** *teacher*: U-Net of base 16, depth 4. *baseline*: the teacher trained on for as many
-steps as its compression takes. *teacher-95*: pruned to 95 % with regrowth, then shared values by
-rate; the number behind r is what a bit is worth (`rate_weight` in 1e-5; 3 if there is none).
-*taught-95*: the same, taught by the baseline; *teacher-95* teaches itself.
-*direct*: not pruned; the teacher is trained on for those steps (*longer*), then shared by rate.
-*teacher-95-plain*: plain k-means, 16 values a layer, of the same pruned network. *magnitude-95*:
-pruned without regrowth. *narrow-w*: base w alone. *student-w*: base w taught by the baseline;
-*-small*: then pruned and shared, taught as well; *-whole*: distilled for all steps, uncompressed.
-*channels-p*: p % of the work of the layers cut out, taught by the baseline; *cut-p*: that, shared
-by rate, added after test scores of others had been seen. *nncodec-q*: NNCodec (ISO/IEC
-15938-17) at a quantization parameter.
-
-Convolutions of networks from base 8 on train with products in bfloat16 and sums in float32.
-"""
 
 
 def _interval(found: dict[str, float] | None) -> str:
@@ -78,7 +42,10 @@ def _goals(results: Results) -> Iterator[str]:
     """Yield what was to be reached."""
     yield "| goal | asked | measured | |"
     yield "|---|---|---|---|"
+    cells = cells_of(RECIPES[results.dataset])
     for goal in GOALS:
+        if not all(cell in cells for cell in goal.cells):
+            continue
         text, reached = goal.find(results)
         word = {None: NOT_RUN, True: "reached", False: "missed"}[reached]
         yield f"| {goal.text} | {goal.asked} | {text} | {word} |"
@@ -119,9 +86,12 @@ def _narrow(results: Results) -> Iterator[str]:
 
 def _compared(results: Results) -> Iterator[str]:
     """Yield the comparisons of arms."""
+    cells = cells_of(RECIPES[results.dataset])
     yield "| comparison | first | second | seeds | first less second, points |"
     yield "|---|---|---|---:|---|"
     for text, first, second, found in comparisons(results):
+        if not {first, second} <= cells.keys():
+            continue
         one, two = results.get(first), results.get(second)
         seeds = len(one.scores.keys() & two.scores.keys()) if one and two else 0
         difference = _interval(found) if found else NOT_RUN
@@ -176,7 +146,7 @@ def _marks(results: Results) -> list[Mark]:
             return None
         # Ways to make the teacher smaller are an arm each.
         way = row.cell.split("-")[0]
-        arm = way if way in ("direct", "taught") else found[0]
+        arm = way if way == "taught" else found[0]
         # Widths tell the narrow ones apart; the compressed teachers lie too close for names.
         label = re.findall(r"\d+", row.cell)[0] if row.kind.arm in ("student", "narrow") else ""
         return Mark(arm, row.forms[found[1]], row.dice, label)
@@ -184,14 +154,15 @@ def _marks(results: Results) -> list[Mark]:
     return [made for row in results.rows.values() if (made := mark(row))]
 
 
-def _section(results: Results, picture: str) -> Iterator[str]:
-    """Yield the section of one data set."""
+def _page(results: Results, picture: str) -> Iterator[str]:
+    """Yield the page of one recipe."""
     recipe = RECIPES[results.dataset]
     commits = ", ".join(sorted(results.settings["commit"]))
-    yield f"## {results.dataset}"
+    word = "seed" if recipe.seeds == 1 else "seeds"
+    yield f"# Quality: {results.dataset}"
     yield ""
     yield (
-        f"{recipe.seeds} seeds asked for. Teacher {recipe.teach:,} steps, every network "
+        f"{recipe.seeds} {word} asked for. Teacher {recipe.teach:,} steps, every network "
         f"{recipe.total:,} in all, {recipe.patches['batch_size']} patches of "
         f"{recipe.patches['patch_size']} pixels a step. Scored at commit {commits}. "
         f"{' '.join(sorted(results.settings['machine']))} Not verified on a phone."
@@ -211,49 +182,45 @@ def _section(results: Results, picture: str) -> Iterator[str]:
         "Recipe": _recipe(cells_of(recipe).values()),
     }
     for title, lines in parts.items():
-        yield from ("", f"### {title}", "", *lines)
-    yield ""
+        yield from ("", f"## {title}", "", *lines)
 
 
-def write_page(out: Path, folder: Path, split: str) -> list[Path]:
-    """Write the page and the plots of all data sets that have scores.
+def write_pages(out: Path, folder: Path, split: str) -> list[Path]:
+    """Write the page and the plot of each recipe that has scores.
 
     Args:
-        out: Folder of the page.
-        folder: Of the data sets' cells.
+        out: Folder of the pages.
+        folder: Of the recipes' cells.
         split: test, or validation to look at while tuning.
 
     Returns:
-        What was written.
+        What was written; pages of recipes without scores are left as they are.
     """
-    lines, written = [INTRODUCTION], []
+    written = []
     for dataset in RECIPES:
         results = load_results(folder, dataset, split)
         baseline = results.get(BASELINE)
         if not baseline:
-            lines += [f"## {dataset}", "", "Not run.", ""]
             continue
-        picture = out / f"quality-{dataset}.svg"
+        picture, page = (out / f"quality-{dataset}.{ending}" for ending in ("svg", "md"))
         title = f"{dataset}: Dice ({split}) by bytes, means over the seeds"
         picture.write_text(draw(_marks(results), title, baseline.dice - DEPTH), encoding="utf-8")
-        lines += _section(results, picture.name)
-        written.append(picture)
-    page = out / "quality.md"
-    page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    return [*written, page]
+        page.write_text("\n".join(_page(results, picture.name)) + "\n", encoding="utf-8")
+        written += [picture, page]
+    return written
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page; return the exit code."""
+    """Write the pages; return the exit code."""
     parser = argparse.ArgumentParser("benchmarks.quality.page", description=__doc__)
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the cells")
-    parser.add_argument("--out", type=Path, help="folder of the page; docs/reference for test")
+    parser.add_argument("--out", type=Path, help="folder of the pages; docs/reference for test")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     options = parser.parse_args(arguments)
-    # The page of the project is that of the test split alone.
+    # The pages of the project are those of the test split alone.
     default = ROOT / "docs" / "reference" if options.split == "test" else options.runs
     try:
-        for path in write_page(options.out or default, options.runs, options.split):
+        for path in write_pages(options.out or default, options.runs, options.split):
             print(f"wrote {path}")
     except ThimbleError as error:
         print(error, file=sys.stderr)

@@ -4,19 +4,20 @@
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 __all__ = ["ARMS", "Mark", "draw"]
 
 WIDTH, HEIGHT = 390, 388
 LEFT, RIGHT, TOP, BOTTOM = 44, 24, 160, 36
+# Of the legend, which TOP has room for with all arms.
+LINE = 14
 # By arm: what the legend says, colour and shape. Arms differ in shape, not in colour alone.
 ARMS = {
     "cut": ("teacher, channels cut, shared by rate, .thimble", "#0b3d91", "right"),
     "taught": ("teacher, pruned, taught by the baseline, .thimble", "#1f5fbf", "circle"),
     "teacher": ("teacher, pruned, taught by itself, .thimble", "#8fb8e8", "circle"),
-    "direct": ("teacher, not pruned, .thimble", "#7b52ab", "down"),
     "student": ("student, distilled, compressed, .thimble", "#1f9e89", "square"),
     "narrow int8": ("narrow net alone, int8 + zstd", "#c51b3a", "triangle"),
     "narrow float32": ("narrow net alone, float32 + zstd", "#e08214", "diamond"),
@@ -47,7 +48,7 @@ def draw(marks: Sequence[Mark], title: str, low: float) -> str:
     """Return the SVG.
 
     Args:
-        marks: What was measured; what is below `low` is left out.
+        marks: What was measured; what is below `low` is counted, not drawn.
         title: Above the plot.
         low: Lowest Dice on the axis.
     """
@@ -61,32 +62,53 @@ def draw(marks: Sequence[Mark], title: str, low: float) -> str:
         y = HEIGHT - BOTTOM - (dice - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
         return x, y
 
+    arms = [arm for arm in ARMS if any(mark.arm == arm for mark in shown)]
+    unused = LINE * (len(ARMS) - len(arms))
+    height = HEIGHT - unused
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="11">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="11">',
         f"<title>{title}</title>",
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
         f'<text x="8" y="16" font-weight="bold">{title}</text>',
+        *_legend(arms),
+        f'<g transform="translate(0 {-unused})">',
+        *_axes(place, (left, right), (low, high)),
     ]
-    for number, (text, colour, shape) in enumerate(ARMS.values()):
-        line_y = 32 + 14 * number
-        parts += [
-            _shape(shape, colour, 14, line_y - 4),
-            f'<text x="26" y="{line_y}">{text}</text>',
-        ]
-    parts += _axes(place, (left, right), (low, high))
-    for arm, (_, colour, shape) in ARMS.items():
-        line = sorted((mark for mark in shown if mark.arm == arm), key=lambda mark: mark.size)
-        places = [place(mark.size, mark.dice) for mark in line]
-        if arm != "NNCodec" and len(places) > 1:
-            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-            parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
-        for mark, (x, y) in zip(line, places, strict=True):
-            parts.append(_shape(shape, colour, x, y))
-            parts.append(
-                f'<text x="{x + 6:.1f}" y="{y + 12:.1f}" font-size="9">{mark.label}</text>'
-            )
-    return "\n".join([*parts, "</svg>", ""])
+    if len(shown) < len(marks):
+        lacking = f"{len(marks) - len(shown)} of lower Dice not drawn"
+        # Below on the right: no large network is that bad.
+        parts.append(
+            f'<text x="{WIDTH - RIGHT - 4}" y="{HEIGHT - BOTTOM - 5}" font-size="9" '
+            f'text-anchor="end">{lacking}</text>'
+        )
+    for arm in arms:
+        parts += _arm(arm, [mark for mark in shown if mark.arm == arm], place)
+    return "\n".join([*parts, "</g>", "</svg>", ""])
+
+
+def _arm(
+    arm: str, marks: Iterable[Mark], place: Callable[[float, float], tuple[float, float]]
+) -> Iterator[str]:
+    """Yield an arm's line, marks and labels."""
+    _, colour, shape = ARMS[arm]
+    line = sorted(marks, key=lambda mark: mark.size)
+    places = [place(mark.size, mark.dice) for mark in line]
+    if arm != "NNCodec" and len(places) > 1:
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        yield f'<polyline points="{points}" fill="none" stroke="{colour}"/>'
+    for mark, (x, y) in zip(line, places, strict=True):
+        yield _shape(shape, colour, x, y)
+        yield f'<text x="{x + 6:.1f}" y="{y + 12:.1f}" font-size="9">{mark.label}</text>'
+
+
+def _legend(arms: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each arm."""
+    for number, arm in enumerate(arms):
+        text, colour, shape = ARMS[arm]
+        y = 32 + LINE * number
+        yield _shape(shape, colour, 14, y - 4)
+        yield f'<text x="26" y="{y}">{text}</text>'
 
 
 def _axes(
@@ -124,7 +146,6 @@ def _shape(shape: str, colour: str, x: float, y: float) -> str:
         "square": f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8z",
         "triangle": f"M{x:.1f} {y - 5:.1f}l5 9h-10z",
         "right": f"M{x - 4:.1f} {y + 4:.1f}v-8l8 4z",
-        "down": f"M{x:.1f} {y + 5:.1f}l5 -9h-10z",
         "diamond": f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z",
     }
     if shape in paths:

@@ -2,39 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.kinds import BASELINE
 
-__all__ = ["RECIPES", "TEACHER_WIDTH", "Cell", "Recipe", "cells_of"]
+__all__ = ["CHANNELS", "RECIPES", "TEACHER_WIDTH", "Cell", "Recipe", "cell_folder", "cells_of"]
 
 TEACHER_WIDTH = 16
 NARROW = (4, 2, 8, 12)
 STUDENTS = (4, 2, 8)
 # Distilled for all steps as well, uncompressed.
 WHOLE_STUDENTS = (4,)
-# What a bit is worth, gentle to rough; the number in a name is in 1e-5.
-RATES = {
-    "teacher-95": 3e-5,
-    "teacher-95-r30": 3e-4,
-    "teacher-95-r300": 3e-3,
-    "teacher-95-r1000": 1e-2,
-    "teacher-95-r3000": 3e-2,
-}
-# The same, taught by the baseline.
-TAUGHT_RATES = {"taught-95": 3e-5, "taught-95-r30": 3e-4, "taught-95-r300": 3e-3}
-# Without pruning: the steps that it would take train the teacher on instead.
-DIRECT = {"direct-r100": 1e-3, "direct-r300": 3e-3, "direct-r1000": 1e-2}
-# Per cent of the work that is cut out.
+# What a bit is worth; the number in a name is in 1e-5.
+GENTLE = 3e-5
+# The price at which a network pruned to 95 % is shared, by cell.
+TAUGHT = {"taught-95": GENTLE, "taught-95-r30": 3e-4, "taught-95-r300": 3e-3}
+# Per cent of the work that is cut out; then the same of what is left.
 CHANNELS = 55
-# Of the network whose channels were cut.
-CUT_RATES = {
-    f"cut-{CHANNELS}-r30": 3e-4,
-    f"cut-{CHANNELS}-r300": 3e-3,
-    f"cut-{CHANNELS}-r10000": 1e-1,
-}
+CUT = {f"cut-{CHANNELS}-r30": 3e-4, f"cut-{CHANNELS}-r300": 3e-3}
 STUDENT_SPARSITY = 0.65
-STUDENT_RATE = 1.5e-4
+STUDENT_RATE = 2e-4
 
 
 @dataclass(frozen=True)
@@ -49,7 +37,7 @@ class Recipe:
         teach: Steps of the teacher.
         total: Steps of every other network, those of its teacher or student included.
         without: Beginnings of the names of cells that are left out.
-        more_seeds: Trainings of those cells that have more of them.
+        more_seeds: Trainings of those cells that have more of them; seed 1 teaches these.
     """
 
     data: str
@@ -69,6 +57,10 @@ class Recipe:
     def seeds_of(self, cell: str) -> range:
         """Return the seeds of a cell."""
         return range(1, self.more_seeds.get(cell, self.seeds) + 1)
+
+    def seed_of(self, cell: str, seed: int) -> int:
+        """Return the seed of the cell that a cell of some seed takes: its own, or the first."""
+        return seed if seed in self.seeds_of(cell) else 1
 
 
 @dataclass(frozen=True)
@@ -104,10 +96,10 @@ RECIPES = {
             "tile": 256,
             "elastic_copies": 2,
         },
-        patches={"patch_size": 160, "batch_size": 4, "evaluate_every": 200},
-        teach=1500,
-        total=3000,
-        more_seeds={"student-2-small": 5},
+        patches={"patch_size": 128, "batch_size": 4, "evaluate_every": 200},
+        teach=1000,
+        total=2000,
+        more_seeds={"student-2": 5, "student-2-pruned": 5, "student-2-small": 5},
     ),
     "isbi2012": Recipe(
         data="isbi2012",
@@ -120,28 +112,23 @@ RECIPES = {
             "tile": 256,
             "elastic_copies": 4,
         },
-        patches={"patch_size": 192, "batch_size": 4, "evaluate_every": 200},
+        patches={"patch_size": 160, "batch_size": 4, "evaluate_every": 200},
         teach=1200,
         total=2400,
         # One seed of six test images tells no two close recipes apart.
-        without=("direct", "longer", "magnitude", "teacher-"),
+        without=("magnitude", "teacher-"),
     ),
 }
 
 
 def _uncompressed(recipe: Recipe) -> list[Cell]:
-    """Return the teacher, the teacher trained on, and the narrow networks alone."""
+    """Return the teacher, and the teacher trained on."""
     rest = recipe.total - recipe.teach
     wide = {"base_width": TEACHER_WIDTH}
-    cells = [
+    return [
         Cell("teacher", "train", {**wide, "steps": recipe.teach}),
         Cell(BASELINE, "train", {**wide, "steps": rest, "learning_rate": 5e-4}, "teacher"),
     ]
-    cells += [
-        Cell(f"narrow-{width}", "train", {"base_width": width, "steps": recipe.total})
-        for width in NARROW
-    ]
-    return cells
 
 
 def _teachers(recipe: Recipe) -> list[Cell]:
@@ -150,23 +137,16 @@ def _teachers(recipe: Recipe) -> list[Cell]:
     prune = {"steps": 4 * share, "evaluate_every": 2 * share, "allocation": "fisher"}
     surgery = {**prune, "method": "surgery", "sparsity": 0.95}
     quantize = {"steps": share, "evaluate_every": share // 2, "codebook_size": 32}
-    pruned = "teacher-95-pruned"
+    alone = "teacher-95-pruned"
     cells = [
-        Cell(pruned, "prune", surgery, "teacher"),
+        Cell(alone, "prune", surgery, "teacher"),
         Cell("magnitude-95", "prune", {**prune, "sparsity": 0.95}, "teacher"),
-        Cell("teacher-95-plain", "quantize", quantize | {"codebook_size": 16}, pruned),
+        Cell("teacher-95", "quantize", {**quantize, "rate_weight": GENTLE}, alone),
+        Cell("teacher-95-plain", "quantize", {**quantize, "codebook_size": 16}, alone),
     ]
-    for name, rate_weight in RATES.items():
-        cells.append(Cell(name, "quantize", {**quantize, "rate_weight": rate_weight}, pruned))
     taught = "taught-95-pruned"
     cells.append(Cell(taught, "prune", surgery, "teacher", BASELINE))
-    for name, rate_weight in TAUGHT_RATES.items():
-        given = {**quantize, "rate_weight": rate_weight}
-        cells.append(Cell(name, "quantize", given, taught, BASELINE))
-    longer = {"steps": 4 * share, "learning_rate": 5e-4, "base_width": TEACHER_WIDTH}
-    cells.append(Cell("longer", "train", longer, "teacher"))
-    for name, rate_weight in DIRECT.items():
-        cells.append(Cell(name, "quantize", {**quantize, "rate_weight": rate_weight}, "longer"))
+    cells += _shared(taught, TAUGHT, quantize)
     cut = {
         "steps": 4 * share,
         "evaluate_every": share // 2,
@@ -174,12 +154,16 @@ def _teachers(recipe: Recipe) -> list[Cell]:
         "method": "channels",
         "sparsity": CHANNELS / 100,
     }
-    narrowed = f"channels-{CHANNELS}"
-    cells.append(Cell(narrowed, "prune", cut, "teacher", BASELINE))
-    for name, rate_weight in CUT_RATES.items():
-        given = {**quantize, "rate_weight": rate_weight}
-        cells.append(Cell(name, "quantize", given, narrowed, BASELINE))
-    return cells
+    cells.append(Cell(f"channels-{CHANNELS}", "prune", cut, "teacher", BASELINE))
+    return cells + _shared(f"channels-{CHANNELS}", CUT, quantize)
+
+
+def _shared(model: str, rates: Mapping[str, float], quantize: Mapping[str, Any]) -> list[Cell]:
+    """Return a network shared at several prices of a bit, taught by the baseline."""
+    return [
+        Cell(name, "quantize", {**quantize, "rate_weight": rate}, model, BASELINE)
+        for name, rate in rates.items()
+    ]
 
 
 def _students(recipe: Recipe) -> list[Cell]:
@@ -216,7 +200,25 @@ def _students(recipe: Recipe) -> list[Cell]:
     return cells
 
 
+def _narrow(recipe: Recipe) -> list[Cell]:
+    """Return the narrow networks alone."""
+    return [
+        Cell(f"narrow-{width}", "train", {"base_width": width, "steps": recipe.total})
+        for width in NARROW
+    ]
+
+
 def cells_of(recipe: Recipe) -> dict[str, Cell]:
     """Return the cells of a recipe by name; each comes after those that it takes."""
-    cells = [*_uncompressed(recipe), *_teachers(recipe), *_students(recipe)]
+    cells = [
+        *_uncompressed(recipe),
+        *_teachers(recipe),
+        *_students(recipe),
+        *_narrow(recipe),
+    ]
     return {cell.name: cell for cell in cells if not cell.name.startswith(recipe.without or "-")}
+
+
+def cell_folder(folder: Path, recipe: Recipe, cell: str, seed: int) -> Path:
+    """Return where the Model of a cell lies, as a cell of some seed takes it."""
+    return folder / f"seed{recipe.seed_of(cell, seed)}" / cell

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.kinds import BASELINE, Kind, kind_of
-from benchmarks.quality.recipes import RECIPES, cells_of
+from benchmarks.quality.recipes import RECIPES, cell_folder, cells_of
 from benchmarks.quality.scores import network_digest, read_scores
 from benchmarks.quality.statistics import paired_bootstrap, paired_differences
 from thimble.artifact import read_json
@@ -128,7 +128,7 @@ def load_results(folder: Path, dataset: str, split: str) -> Results:
         if not kind_of(name).networks:
             continue
         for seed in recipe.seeds_of(name):
-            scores = read_scores(folder / dataset / f"seed{seed}" / name, split)
+            scores = read_scores(cell_folder(folder / dataset, recipe, name, seed), split)
             if scores is None:
                 results.missing.setdefault(name, []).append(seed)
                 continue

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.quality.recipes import RECIPES, Cell, cells_of
+from benchmarks.quality.recipes import RECIPES, Cell, cell_folder, cells_of
 from benchmarks.quality.scores import is_trained
 from benchmarks.quality.setting import ROOT, RUNS
 
@@ -59,7 +59,7 @@ def _run_here(options: argparse.Namespace) -> None:
         return
     cell = cells_of(recipe)[options.cell]
     seed = int(options.seeds)
-    figures = run_cell(cell, recipe, folder / "dataset", folder / f"seed{seed}", seed)
+    figures = run_cell(cell, recipe, folder, seed)
     print(figures)
 
 
@@ -86,14 +86,17 @@ def _run_missing(options: argparse.Namespace) -> int:
             return code
     waiting = [
         (seed, name)
+        for name in _with_needs(asked, cells)
         for seed in seeds or recipe.every_seed
-        for name in _with_needs([n for n in asked if seed in recipe.seeds_of(n)], cells)
+        if seed in recipe.seeds_of(name)
     ]
     running: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
     failed: list[str] = []
 
     def done(seed: int, *names: str) -> bool:
-        return all(not name or is_trained(folder / f"seed{seed}" / name) for name in names)
+        return all(
+            not name or is_trained(cell_folder(folder, recipe, name, seed)) for name in names
+        )
 
     waiting = [job for job in waiting if not done(*job)]
     while waiting or running:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.kinds import kind_of
-from benchmarks.quality.recipes import RECIPES, cells_of
+from benchmarks.quality.recipes import RECIPES, cell_folder, cells_of
 from benchmarks.quality.results import FORMS
 from benchmarks.quality.scores import is_trained, network_digest, read_scores, write_scores
 from benchmarks.quality.setting import ROOT, RUNS, commit, machine
@@ -118,7 +118,7 @@ def _score_here(options: argparse.Namespace) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     folder, seed = options.out / options.dataset, int(options.seeds)
-    cell = folder / f"seed{seed}" / options.cell
+    cell = cell_folder(folder, RECIPES[options.dataset], options.cell, seed)
     variants = kind_of(options.cell).networks
     _show(seed, options.cell, score_cell(cell, folder / "dataset", options.split, variants))
 
@@ -129,16 +129,21 @@ def _jobs(options: argparse.Namespace) -> list[tuple[int, str]]:
     seeds = [int(seed) for seed in options.seeds.split(",") if seed]
     asked = [name for name in options.cells.split(",") if name]
     jobs = []
-    for seed in seeds or recipe.every_seed:
-        folder = options.out / options.dataset / f"seed{seed}"
-        for name in asked or cells_of(recipe):
-            if not asked and seed not in recipe.seeds_of(name):
+    for name in asked or cells_of(recipe):
+        for seed in recipe.seeds_of(name):
+            if seeds and seed not in seeds:
                 continue
-            if not is_trained(folder / name):
+            if not is_trained(cell_folder(options.out / options.dataset, recipe, name, seed)):
                 print(f"seed {seed} {name}: not run", flush=True)
             elif kind_of(name).networks:
                 jobs.append((seed, name))
     return jobs
+
+
+def _log(options: argparse.Namespace, seed: int, cell: str) -> Path:
+    """Return where a process that scores writes."""
+    folder = cell_folder(options.out / options.dataset, RECIPES[options.dataset], cell, seed)
+    return folder.parent / f"{cell}.scores-{options.split}.log"
 
 
 def _start(options: argparse.Namespace, seed: int, cell: str) -> "subprocess.Popen[bytes]":
@@ -147,8 +152,7 @@ def _start(options: argparse.Namespace, seed: int, cell: str) -> "subprocess.Pop
     command += ["--dataset", options.dataset, "--seeds", str(seed), "--split", options.split]
     command += ["--out", str(options.out)]
     threads = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    file = options.out / options.dataset / f"seed{seed}" / f"{cell}.scores-{options.split}.log"
-    with open(file, "wb") as log:
+    with open(_log(options, seed, cell), "wb") as log:
         return subprocess.Popen(
             command, cwd=ROOT, env=os.environ | threads, stdout=log, stderr=subprocess.STDOUT
         )
@@ -157,6 +161,7 @@ def _start(options: argparse.Namespace, seed: int, cell: str) -> "subprocess.Pop
 def _score_all(options: argparse.Namespace) -> int:
     """Score all cells, as many at a time as there are workers."""
     waiting, failed = _jobs(options), []
+    folder, recipe = options.out / options.dataset, RECIPES[options.dataset]
     running: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
     while waiting or running:
         while waiting and len(running) < options.workers:
@@ -165,9 +170,9 @@ def _score_all(options: argparse.Namespace) -> int:
         time.sleep(0.2)
         for job in [job for job, process in running.items() if process.poll() is not None]:
             seed, name = job
-            cell = options.out / options.dataset / f"seed{seed}" / name
+            cell = cell_folder(folder, recipe, name, seed)
             if running.pop(job).returncode:
-                log = cell.parent / f"{name}.scores-{options.split}.log"
+                log = _log(options, seed, name)
                 failed.append(f"{log}: {log.read_text().strip().splitlines()[-1]}")
             elif scores := read_scores(cell, options.split):
                 _show(seed, name, scores)

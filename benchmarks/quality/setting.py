@@ -6,7 +6,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["ROOT", "RUNS", "commit", "machine"]
+__all__ = ["ROOT", "RUNS", "commit", "machine", "processor_flags"]
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "quality"
@@ -20,12 +20,21 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
+def _of_processor(key: str) -> str:
+    """Return what Linux says of the first processor; nothing elsewhere."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
+
+
+def processor_flags() -> set[str]:
+    """Return the instruction sets of the processor by Linux's names, such as avx2."""
+    return set(_of_processor("flags").split())
+
+
 def machine() -> str:
     """Return processor, cores and versions in one sentence."""
-    processor = platform.machine()
-    if (file := Path("/proc/cpuinfo")).exists():
-        names = [line for line in file.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].split(":")[1].strip() if names else processor
+    processor = _of_processor("model name") or platform.machine()
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     return (
         f"Machine: {processor}, {os.cpu_count()} cores; one thread a process. "

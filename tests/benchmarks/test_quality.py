@@ -11,7 +11,8 @@ from benchmarks.quality.equal_dice import Point, frontier, interpolated_bytes, s
 from benchmarks.quality.goals import GOALS
 from benchmarks.quality.kinds import kind_of
 from benchmarks.quality.latency import interleaved, quantiles
-from benchmarks.quality.page import write_page
+from benchmarks.quality.page import write_pages
+from benchmarks.quality.recipes import RECIPES, Recipe, cell_folder, cells_of
 from benchmarks.quality.results import load_results
 from benchmarks.quality.score import score_cell
 from benchmarks.quality.scores import (
@@ -177,26 +178,26 @@ def scored(dice: dict[str, float], size: int) -> dict[str, Any]:
     return {**known, "networks": rows}
 
 
-def make_results(folder: Path) -> None:
+def make_results(folder: Path, dataset: str) -> None:
     images = [f"image{number}" for number in range(8)]
     cells = {
         "baseline": (0.9, 6_000_000),
         "narrow-4": (0.85, 100_000),
         "student-4-small": (0.87, 20_000),
-        "teacher-95": (0.898, 100_000),
+        "taught-95": (0.898, 100_000),
     }
     for name, (dice, size) in cells.items():
-        cell = make_cell(folder / "nuclei" / "seed1", 1.0, name)
+        cell = make_cell(folder / dataset / "seed1", 1.0, name)
         scores = scored(dict.fromkeys(images, dice), size)
         write_scores(cell, "test", {**scores, "network": network_digest(cell)})
 
 
 def test_goals_are_reached_missed_or_not_run(tmp_path: Path) -> None:
-    make_results(tmp_path)
-    results = load_results(tmp_path, "nuclei", "test")
+    make_results(tmp_path, "isbi2012")
+    results = load_results(tmp_path, "isbi2012", "test")
     found = {goal.text: goal.find(results) for goal in GOALS}
     texts = list(found)
-    assert found[texts[0]] == ("70.0x (teacher-95 float32, bound -0.20)", True)
+    assert found[texts[0]] == ("70.0x (taught-95 float32, bound -0.20)", True)
     # narrow-4: int8 in zstd takes 200,000 bytes, our student 20,000 at a higher Dice.
     assert found[texts[1]] == ("0.100 at worst (narrow-4)", True)
     assert found[texts[2]] == ("+2.00, bound +2.00", True)
@@ -207,16 +208,42 @@ def test_goals_are_reached_missed_or_not_run(tmp_path: Path) -> None:
     assert all(value == ("not run", None) for value in list(found.values())[7:])
 
 
-def test_the_page_says_what_was_not_run(tmp_path: Path) -> None:
-    make_results(tmp_path)
-    written = write_page(tmp_path, tmp_path, "test")
-    assert [path.name for path in written] == ["quality-nuclei.svg", "quality.md"]
+def test_a_page_says_what_was_not_run(tmp_path: Path) -> None:
+    make_results(tmp_path, "nuclei")
+    kept = tmp_path / "quality-isbi2012.md"
+    kept.write_text("of another day")
+    written = write_pages(tmp_path, tmp_path, "test")
+    assert [path.name for path in written] == ["quality-nuclei.svg", "quality-nuclei.md"]
     page = written[1].read_text()
     assert "narrow-2 (seed 1, 2, 3)" in page
     assert "baseline (seed 2, 3)" in page
     assert "| 70.0x | 0.8980 | -0.20 [-0.20, -0.20], -0.20 |" in page
-    assert "## isbi2012\n\nNot run." in page
+    assert "| pruning with regrowth less magnitude, 95 % and equal steps" in page
+    assert kept.read_text() == "of another day"
     assert ElementTree.parse(written[0]).getroot().attrib["width"] == "390"
+
+
+def test_a_page_has_the_goals_of_its_recipe_alone(tmp_path: Path) -> None:
+    make_results(tmp_path, "isbi2012")
+    page = write_pages(tmp_path, tmp_path, "test")[1].read_text()
+    assert "| channels cut less baseline, points |" in page
+    assert "regrowth" not in page
+
+
+def test_more_seeds_of_a_student_are_taught_by_the_first() -> None:
+    recipe = RECIPES["nuclei"]
+    folders = [cell_folder(Path(), recipe, "student-2", seed) for seed in (3, 5)]
+    assert [str(folder) for folder in folders] == ["seed3/student-2", "seed5/student-2"]
+    teachers = [cell_folder(Path(), recipe, "baseline", seed) for seed in (3, 5)]
+    assert [str(folder) for folder in teachers] == ["seed3/baseline", "seed1/baseline"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_cell_comes_after_what_it_takes(recipe: Recipe) -> None:
+    seen = {""}
+    for cell in cells_of(recipe).values():
+        assert {cell.model, cell.teacher} <= seen
+        seen.add(cell.name)
 
 
 def write_dataset(folder: Path) -> Path:
