@@ -33,7 +33,7 @@ test-flink: setup  ## Compare ingest on a Flink cluster, which it installs and s
 flink:  ## Start a Flink cluster with Beam's job server on this machine (docs/how-to/ingest-at-scale.md)
 	@tests/services/flink.sh start && echo "runner: $$(tests/services/flink.sh runner)"
 
-check: setup  ## Format, lint, types, import rules, manifests, shell scripts, spelling
+check: setup  ## Format, lint, types, import rules, sizes and names, manifests, shell scripts, spelling
 	@.ci/check
 
 format: setup  ## Rewrite the Python files in the project's format
@@ -48,7 +48,7 @@ bench-codec: setup  ## Measure the entropy coder beside others, write docs/refer
 bench-lenet: setup  ## Remake docs/reference/lenet.md from MNIST (ARGS="--data FOLDER")
 	@benchmarks/lenet/run.sh $(ARGS)
 
-bench-quality: setup  ## Remake docs/reference/quality.md, hours long (ARGS="--data FOLDER")
+bench-quality: setup  ## Remake docs/reference/quality-*.md, hours each (ARGS="--dataset NAME --data FOLDER")
 	@benchmarks/quality/run.sh $(ARGS)
 
 fuzz: setup  ## Fuzz the package decoder for ten minutes (FUZZ_SECONDS=, FUZZ_SEED=)
