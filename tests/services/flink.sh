@@ -5,8 +5,8 @@
 #   tests/services/flink.sh stop
 #   tests/services/flink.sh runner   prints the parameter `runner` that sends ingest there
 #
-# Everything listens on 127.0.0.1. FLINK_PORT (8081) is the page of the cluster, BEAM_PORT (8099) takes jobs,
-# the next two ports are the job server's as well. FLINK_HOME holds logs and process numbers.
+# Everything listens on 127.0.0.1. FLINK_PORT (8081) is the page of the cluster, BEAM_PORT (8099) takes jobs.
+# FLINK_HOME holds logs and process numbers.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -84,17 +84,26 @@ until_ready() {
     if "$@"; then
       return 0
     fi
-    alive || fail "$what ended"
+    local ended
+    if ended=$(first_ended); then
+      tail -n 5 "$home/$ended.log" >&2
+      fail "$what has no process '$ended' any more"
+    fi
     sleep 0.25
   done
   fail "$what does not answer"
 }
 
-alive() {
+# Prints the name of a process that has ended; fails when all go on.
+first_ended() {
   local file
   for file in "$home"/*.pid; do
-    kill -0 "$(<"$file")" 2>/dev/null || return 1
+    kill -0 "$(<"$file")" 2>/dev/null || {
+      basename "$file" .pid
+      return 0
+    }
   done
+  return 1
 }
 
 has_slots() {
@@ -107,7 +116,7 @@ takes_jobs() {
 
 start() {
   tests/services/install/flink.sh
-  if compgen -G "$home/*.pid" >/dev/null && alive; then
+  if compgen -G "$home/*.pid" >/dev/null && ! first_ended >/dev/null; then
     return 0
   fi
   configure
@@ -118,9 +127,11 @@ start() {
     org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint --configDir "$home/conf"
   launch worker -Xmx1g -cp "$flink" \
     org.apache.flink.runtime.taskexecutor.TaskManagerRunner --configDir "$home/conf"
+  # Port 0 is any free one. A number next to that of jobs is not: connections that were made from it
+  # hold it for a minute after their end.
   launch jobs -Xmx512m -cp "$flink$beam" org.apache.beam.runners.flink.FlinkJobServerDriver \
     "--flink-master=127.0.0.1:$port" --job-host=127.0.0.1 "--job-port=$beam_port" \
-    --artifact-port=$((beam_port + 1)) --expansion-port=-1 "--artifacts-dir=$home/artifacts"
+    --artifact-port=0 --expansion-port=-1 "--artifacts-dir=$home/artifacts"
   until_ready 'the cluster' has_slots
   until_ready 'the job server' takes_jobs
 }

@@ -28,11 +28,10 @@ NUCLEI = 24
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A cluster and its job server; the parameter `runner` that sends ingest there."""
-    first = free_port()
     environment = {
         **os.environ,
         "FLINK_HOME": str(tmp_path_factory.mktemp("flink")),
-        "FLINK_PORT": str(first),
+        "FLINK_PORT": str(free_port()),
         "FLINK_RPC_PORT": str(free_port()),
         "BEAM_PORT": str(free_port()),
     }
