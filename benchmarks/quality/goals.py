@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.quality.equal_dice import Point, interpolated_bytes, smallest_at
 from benchmarks.quality.kinds import BASELINE
-from benchmarks.quality.recipes import CHANNELS, STUDENTS, WHOLE_STUDENTS
+from benchmarks.quality.recipes import STUDENTS, WHOLE_STUDENTS
 from benchmarks.quality.results import Results, Row
 
 __all__ = ["COMPARISONS", "GOALS", "NOT_RUN", "Goal", "at_narrow_dice", "comparisons", "points"]
@@ -28,7 +28,7 @@ class Goal:
         text: What is measured.
         asked: The limit in words.
         find: What was measured, and whether that is within the limit; None: not run.
-        cells: A goal of recipes that have these.
+        cells: A goal of recipes that have such cells, as patterns.
     """
 
     text: str
@@ -239,9 +239,9 @@ GOALS = (
     Goal("int8 of baseline and teacher, speed to float32 of the baseline", ">= 3x",
          _speed(("baseline", "teacher-", "taught-"), "int8", 3), (BASELINE,)),
     Goal("channels cut: float32, speed to the baseline", ">= 2x",
-         _speed(("channels-", "cut-"), "float32", 2), (f"channels-{CHANNELS}",)),
+         _speed(("channels-", "cut-"), "float32", 2), ("channels-*",)),
     Goal("channels cut less baseline, points", ">= -0.5 with its bound", _channels,
-         (f"channels-{CHANNELS}",)),
+         ("channels-*",)),
     Goal("pruning with regrowth less magnitude, 95 % and equal steps, points",
          "> 0 with its bound", _pair("teacher-95-pruned", "magnitude-95",
                                      lambda found: found["lower_one_sided_95"] > 0),

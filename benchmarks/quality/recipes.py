@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.kinds import BASELINE
 
-__all__ = ["CHANNELS", "RECIPES", "TEACHER_WIDTH", "Cell", "Recipe", "cell_folder", "cells_of"]
+__all__ = ["RECIPES", "TEACHER_WIDTH", "Cell", "Recipe", "cell_folder", "cells_of"]
 
 TEACHER_WIDTH = 16
 NARROW = (4, 2, 8, 12)
@@ -16,11 +17,9 @@ STUDENTS = (4, 2, 8)
 WHOLE_STUDENTS = (4,)
 # What a bit is worth; the number in a name is in 1e-5.
 GENTLE = 3e-5
-# The price at which a network pruned to 95 % is shared, by cell.
-TAUGHT = {"taught-95": GENTLE, "taught-95-r30": 3e-4, "taught-95-r300": 3e-3}
-# Per cent of the work that is cut out; then the same of what is left.
-CHANNELS = 55
-CUT = {f"cut-{CHANNELS}-r30": 3e-4, f"cut-{CHANNELS}-r300": 3e-3}
+# The prices at which a pruned network is shared, by the ending of the cell's name.
+TAUGHT = {"": GENTLE, "-r30": 3e-4, "-r300": 3e-3}
+CUT = {"-r30": 3e-4, "-r300": 3e-3}
 STUDENT_SPARSITY = 0.65
 STUDENT_RATE = 2e-4
 
@@ -36,7 +35,9 @@ class Recipe:
         patches: Parameters of all training stages.
         teach: Steps of the teacher.
         total: Steps of every other network, those of its teacher or student included.
-        without: Beginnings of the names of cells that are left out.
+        sparsities: Per cent of the weights that the taught teachers lose.
+        channels: Per cent of the work that is cut out.
+        without: Patterns of the names of cells that are left out.
         more_seeds: Trainings of those cells that have more of them; seed 1 teaches these.
     """
 
@@ -46,6 +47,8 @@ class Recipe:
     patches: dict[str, Any]
     teach: int
     total: int
+    sparsities: tuple[int, ...] = (95,)
+    channels: int = 55
     without: tuple[str, ...] = ()
     more_seeds: Mapping[str, int] = field(default_factory=dict)
 
@@ -82,24 +85,38 @@ class Cell:
     teacher: str = ""
 
 
+NUCLEI: dict[str, Any] = {
+    "kind": "instances",
+    "split_rule": "hash",
+    "validation_share": 0.1,
+    "test_share": 0.2,
+    "channels": 3,
+    "normalization": "image",
+    "tile": 256,
+    "elastic_copies": 2,
+}
+
 RECIPES = {
     "nuclei": Recipe(
         data="dsb2018_nuclei/dev",
         seeds=3,
-        ingest={
-            "kind": "instances",
-            "split_rule": "hash",
-            "validation_share": 0.1,
-            "test_share": 0.2,
-            "channels": 3,
-            "normalization": "image",
-            "tile": 256,
-            "elastic_copies": 2,
-        },
+        ingest=NUCLEI,
         patches={"patch_size": 128, "batch_size": 4, "evaluate_every": 200},
         teach=1000,
         total=2000,
         more_seeds={"student-2": 5, "student-2-pruned": 5, "student-2-small": 5},
+    ),
+    # The same with half as many steps again, for what the teacher and the student of base 4 reach.
+    "nuclei-3000": Recipe(
+        data="dsb2018_nuclei/dev",
+        seeds=3,
+        ingest=NUCLEI,
+        patches={"patch_size": 128, "batch_size": 4, "evaluate_every": 200},
+        teach=1500,
+        total=3000,
+        sparsities=(95, 90),
+        channels=50,
+        without=("magnitude-*", "teacher-*", "*-r300", "student-[28]*", "narrow-[28]"),
     ),
     "isbi2012": Recipe(
         data="isbi2012",
@@ -116,7 +133,7 @@ RECIPES = {
         teach=1200,
         total=2400,
         # One seed of six test images tells no two close recipes apart.
-        without=("magnitude", "teacher-"),
+        without=("magnitude-*", "teacher-*"),
     ),
 }
 
@@ -144,25 +161,30 @@ def _teachers(recipe: Recipe) -> list[Cell]:
         Cell("teacher-95", "quantize", {**quantize, "rate_weight": GENTLE}, alone),
         Cell("teacher-95-plain", "quantize", {**quantize, "codebook_size": 16}, alone),
     ]
-    taught = "taught-95-pruned"
-    cells.append(Cell(taught, "prune", surgery, "teacher", BASELINE))
-    cells += _shared(taught, TAUGHT, quantize)
+    for sparsity in recipe.sparsities:
+        taught, pruned = f"taught-{sparsity}", f"taught-{sparsity}-pruned"
+        chosen = {**surgery, "sparsity": sparsity / 100}
+        cells.append(Cell(pruned, "prune", chosen, "teacher", BASELINE))
+        cells += _shared(taught, pruned, TAUGHT, quantize)
+    channels = f"channels-{recipe.channels}"
     cut = {
         "steps": 4 * share,
         "evaluate_every": share // 2,
         "learning_rate": 1e-3,
         "method": "channels",
-        "sparsity": CHANNELS / 100,
+        "sparsity": recipe.channels / 100,
     }
-    cells.append(Cell(f"channels-{CHANNELS}", "prune", cut, "teacher", BASELINE))
-    return cells + _shared(f"channels-{CHANNELS}", CUT, quantize)
+    cells.append(Cell(channels, "prune", cut, "teacher", BASELINE))
+    return cells + _shared(f"cut-{recipe.channels}", channels, CUT, quantize)
 
 
-def _shared(model: str, rates: Mapping[str, float], quantize: Mapping[str, Any]) -> list[Cell]:
+def _shared(
+    name: str, model: str, rates: Mapping[str, float], quantize: Mapping[str, Any]
+) -> list[Cell]:
     """Return a network shared at several prices of a bit, taught by the baseline."""
     return [
-        Cell(name, "quantize", {**quantize, "rate_weight": rate}, model, BASELINE)
-        for name, rate in rates.items()
+        Cell(name + ending, "quantize", {**quantize, "rate_weight": rate}, model, BASELINE)
+        for ending, rate in rates.items()
     ]
 
 
@@ -216,7 +238,11 @@ def cells_of(recipe: Recipe) -> dict[str, Cell]:
         *_students(recipe),
         *_narrow(recipe),
     ]
-    return {cell.name: cell for cell in cells if not cell.name.startswith(recipe.without or "-")}
+    return {
+        cell.name: cell
+        for cell in cells
+        if not any(fnmatchcase(cell.name, pattern) for pattern in recipe.without)
+    }
 
 
 def cell_folder(folder: Path, recipe: Recipe, cell: str, seed: int) -> Path:
