@@ -1,14 +1,16 @@
 """Runs one cell of the curve with the algorithm of its stage, and keeps the Model artifact."""
 
 import fcntl
+import hashlib
 import importlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.recipes import Cell, Recipe, cell_folder
-from benchmarks.quality.scores import is_trained
+from benchmarks.quality.recipes import Cell, Recipe, cell_folder, given_of
+from benchmarks.quality.scores import check_recipe, is_trained
 from benchmarks.quality.setting import processor_flags
 from thimble.artifact import finish, read_json
 from thimble.stage import Run, flat_fields, from_flat
@@ -86,11 +88,15 @@ def run_cell(cell: Cell, recipe: Recipe, folder: Path, seed: int) -> dict[str, A
 
     Returns:
         The figures of the stage.
+
+    Raises:
+        BadInput: If it is there, of another recipe.
     """
     target = cell_folder(folder, recipe, cell.name, seed)
     with alone(target):
         if not is_trained(target):
             _train(cell, recipe, folder, seed)
+    check_recipe(target, given_of(recipe, cell, seed))
     history: list[dict[str, Any]] = read_json(target / "history.json")
     found: dict[str, Any] = history[-1]["metrics"]
     return found
@@ -102,13 +108,15 @@ def _train(cell: Cell, recipe: Recipe, folder: Path, seed: int) -> None:
     module, function, config_name = STAGES[cell.stage]
     stage = importlib.import_module(module)
     config_class = getattr(stage, config_name)
-    given = {**recipe.patches, **cell.arguments, "seed": seed, "branch": cell.name}
+    given = given_of(recipe, cell, seed)
     config = from_flat(config_class, {**flat_fields(config_class), **given})
     source = cell_folder(folder, recipe, cell.model, seed) if cell.model else None
     teacher = cell_folder(folder, recipe, cell.teacher, seed) if cell.teacher else None
     if _width(cell, source) >= BFLOAT16_WIDTH:
         use_bfloat16()
-    run = Run(cell.stage, config, "", target.parent / f".{cell.name}")
+    # Training goes on only where the same recipe stopped.
+    print_of = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
+    run = Run(cell.stage, config, "", target.parent / f".{cell.name}-{print_of}")
     run.checkpoint.mkdir(parents=True, exist_ok=True)
     dataset = folder / "dataset"
     if cell.stage == "train":

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.quality.kinds import BASELINE
 
-__all__ = ["RECIPES", "TEACHER_WIDTH", "Cell", "Recipe", "cell_folder", "cells_of"]
+__all__ = ["RECIPES", "TEACHER_WIDTH", "Cell", "Recipe", "cell_folder", "cells_of", "given_of"]
 
 TEACHER_WIDTH = 16
 NARROW = (4, 2, 8, 12)
@@ -238,3 +238,8 @@ def cells_of(recipe: Recipe) -> dict[str, Cell]:
 def cell_folder(folder: Path, recipe: Recipe, cell: str, seed: int) -> Path:
     """Return where the Model of a cell lies, as a cell of some seed takes it."""
     return folder / f"seed{recipe.seed_of(cell, seed)}" / cell
+
+
+def given_of(recipe: Recipe, cell: Cell, seed: int) -> dict[str, Any]:
+    """Return the parameters of a cell's stage that are not the stage's defaults."""
+    return {**recipe.patches, **cell.arguments, "seed": seed, "branch": cell.name}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.kinds import BASELINE, Kind, kind_of
-from benchmarks.quality.recipes import RECIPES, cell_folder, cells_of
-from benchmarks.quality.scores import network_digest, read_scores
+from benchmarks.quality.recipes import RECIPES, cell_folder, cells_of, given_of
+from benchmarks.quality.scores import check_recipe, network_digest, read_scores
 from benchmarks.quality.statistics import paired_bootstrap, paired_differences
 from thimble.artifact import read_json
 from thimble.stage import BadInput
@@ -120,18 +120,20 @@ def load_results(folder: Path, dataset: str, split: str) -> Results:
         What is there; what is not is listed in `missing`.
 
     Raises:
-        BadInput: If a cell was trained again after it was scored on the test split, or the seeds
-            of a network or the networks of a seed were scored on different images.
+        BadInput: If a cell is of another recipe, or was trained again after it was scored on the
+            test split, or networks were scored on different images.
     """
     results, recipe = Results(dataset, split), RECIPES[dataset]
-    for name in cells_of(recipe):
+    for name, cell in cells_of(recipe).items():
         if not kind_of(name).networks:
             continue
         for seed in recipe.seeds_of(name):
-            scores = read_scores(cell_folder(folder / dataset, recipe, name, seed), split)
+            trained = cell_folder(folder / dataset, recipe, name, seed)
+            scores = read_scores(trained, split)
             if scores is None:
                 results.missing.setdefault(name, []).append(seed)
                 continue
+            check_recipe(trained, given_of(recipe, cell, seed))
             for key, found in results.settings.items():
                 found.add(scores[key])
             if name == BASELINE:

@@ -11,9 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.quality.recipes import RECIPES, Cell, cell_folder, cells_of
-from benchmarks.quality.scores import is_trained
+from benchmarks.quality.recipes import RECIPES, Cell, cell_folder, cells_of, given_of
+from benchmarks.quality.scores import check_recipe, is_trained
 from benchmarks.quality.setting import ROOT, RUNS
+from thimble.stage import ThimbleError
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -98,6 +99,9 @@ def _run_missing(options: argparse.Namespace) -> int:
             not name or is_trained(cell_folder(folder, recipe, name, seed)) for name in names
         )
 
+    for seed, name in (job for job in waiting if done(*job)):
+        trained = cell_folder(folder, recipe, name, seed)
+        check_recipe(trained, given_of(recipe, cells[name], seed))
     waiting = [job for job in waiting if not done(*job)]
     while waiting or running:
         ready = [job for job in waiting if done(job[0], cells[job[1]].model, cells[job[1]].teacher)]
@@ -121,10 +125,14 @@ def _run_missing(options: argparse.Namespace) -> int:
 def main(arguments: list[str]) -> int:
     """Run what was asked for; return the exit code."""
     options = _parse(arguments)
-    if options.cell:
+    try:
+        if not options.cell:
+            return _run_missing(options)
         _run_here(options)
-        return 0
-    return _run_missing(options)
+    except ThimbleError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,13 +1,21 @@
-"""The scores of a cell on disk, and the rule that a network is scored on the test split once."""
+"""A cell on disk: the recipe it is of, its scores, and the rule that test is scored once."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from thimble.artifact import read_json, write_atomically, write_json
 from thimble.stage import BadInput
 
-__all__ = ["is_trained", "network_digest", "read_scores", "scores_file", "write_scores"]
+__all__ = [
+    "check_recipe",
+    "is_trained",
+    "network_digest",
+    "read_scores",
+    "scores_file",
+    "write_scores",
+]
 
 # All that makes a network; what its stages did is not part of it.
 PARTS = (
@@ -21,6 +29,26 @@ PARTS = (
 def is_trained(cell: Path) -> bool:
     """Return whether a cell holds a whole Model artifact."""
     return (cell / "history.json").exists()
+
+
+def check_recipe(cell: Path, given: Mapping[str, Any]) -> None:
+    """Refuse a trained cell of another recipe, such as one that an earlier version left.
+
+    Args:
+        cell: Model artifact.
+        given: Parameters of its stage, from `recipes.given_of`.
+
+    Raises:
+        BadInput: If it was trained with others.
+    """
+    made: dict[str, Any] = read_json(cell / "history.json")[-1]["config"]
+    other = {name: made.get(name) for name, value in given.items() if made.get(name) != value}
+    if other:
+        raise BadInput(
+            f"{cell} must be trained with {', '.join(f'{name} {given[name]}' for name in other)}. "
+            f"Received: {', '.join(f'{name} {value}' for name, value in other.items())}, of "
+            "another recipe. Move its folder away, or name an empty one with --out."
+        )
 
 
 def scores_file(cell: Path, split: str) -> Path:

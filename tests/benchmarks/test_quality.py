@@ -12,7 +12,7 @@ from benchmarks.quality.goals import GOALS
 from benchmarks.quality.kinds import kind_of
 from benchmarks.quality.latency import interleaved, quantiles
 from benchmarks.quality.page import write_pages
-from benchmarks.quality.recipes import RECIPES, Recipe, cell_folder, cells_of
+from benchmarks.quality.recipes import RECIPES, Recipe, cell_folder, cells_of, given_of
 from benchmarks.quality.results import load_results
 from benchmarks.quality.score import score_cell
 from benchmarks.quality.scores import (
@@ -24,7 +24,7 @@ from benchmarks.quality.scores import (
 )
 from benchmarks.quality.statistics import paired_bootstrap, paired_differences
 from components.huffman.huffman import HuffmanConfig
-from thimble.artifact import finish, write_json
+from thimble.artifact import finish, read_json, write_json
 from thimble.models import build, from_keras
 from thimble.records import FORMAT, SPLITS, Record, encode_record, load_dataset
 from thimble.stage import BadInput, Run
@@ -188,6 +188,8 @@ def make_results(folder: Path, dataset: str) -> None:
     }
     for name, (dice, size) in cells.items():
         cell = make_cell(folder / dataset / "seed1", 1.0, name)
+        given = given_of(RECIPES[dataset], cells_of(RECIPES[dataset])[name], 1)
+        write_json(cell / "history.json", [{"config": given}])
         scores = scored(dict.fromkeys(images, dice), size)
         write_scores(cell, "test", {**scores, "network": network_digest(cell)})
 
@@ -228,6 +230,16 @@ def test_a_page_has_the_goals_of_its_recipe_alone(tmp_path: Path) -> None:
     page = write_pages(tmp_path, tmp_path, "test")[1].read_text()
     assert "| channels cut less baseline, points |" in page
     assert "regrowth" not in page
+
+
+def test_a_page_refuses_a_cell_of_another_recipe(tmp_path: Path) -> None:
+    make_results(tmp_path, "nuclei")
+    history = tmp_path / "nuclei" / "seed1" / "narrow-4" / "history.json"
+    write_json(history, [{"config": {**read_json(history)[-1]["config"], "patch_size": 64}}])
+    with pytest.raises(
+        BadInput, match="patch_size 128. Received: patch_size 64, of another recipe"
+    ):
+        write_pages(tmp_path, tmp_path, "test")
 
 
 def test_more_seeds_of_a_student_are_taught_by_the_first() -> None:

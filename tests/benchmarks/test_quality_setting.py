@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality import score, setting
+from benchmarks.quality import run, score, setting
 from benchmarks.quality.cells import alone, bfloat16_units
+from benchmarks.quality.recipes import RECIPES, cells_of, given_of
 from benchmarks.quality.setting import processor_flags
+from thimble.artifact import read_json, write_json
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names of x86 instruction sets")
@@ -44,6 +46,34 @@ def test_score_names_only_seeds_that_a_cell_has(
         for cell, number in seeds.items()
         for seed in range(1, number + 1)
     ]
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    """A teacher of seed 1 that says it was trained for ten steps fewer than the recipe has."""
+    recipe = RECIPES["nuclei"]
+    given = given_of(recipe, cells_of(recipe)["teacher"], 1)
+    folder = tmp_path / "nuclei" / "seed1" / "teacher"
+    for made in (folder, tmp_path / "nuclei" / "dataset"):
+        made.mkdir(parents=True)
+    write_json(folder / "history.json", [{"config": {**given, "steps": recipe.teach - 10}}])
+    write_json(tmp_path / "nuclei" / "dataset" / "dataset.json", {})
+    return folder
+
+
+def test_a_cell_of_another_recipe_is_refused(
+    tmp_path: Path, teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--out", str(tmp_path), "--cells", "teacher", "--seeds", "1"]
+    assert run.main(options) == 2
+    steps = RECIPES["nuclei"].teach
+    assert capsys.readouterr().err.startswith(
+        f"{teacher} must be trained with steps {steps}. Received: steps {steps - 10}, of another"
+    )
+    history = read_json(teacher / "history.json")
+    history[-1]["config"]["steps"] = steps
+    write_json(teacher / "history.json", history)
+    assert run.main(options) == 0
 
 
 def test_a_cell_that_another_process_trains_is_waited_for(tmp_path: Path) -> None:
