@@ -118,7 +118,7 @@ RECIPES = {
         total=3000,
         sparsities=(95, 90),
         channels=50,
-        without=("magnitude-*", "teacher-*", "*-r300", "student-[28]*", "narrow-2"),
+        without=("magnitude-*", "teacher-*", "*-r300", "student-[28]*", "narrow-[28]"),
     ),
     "isbi2012": Recipe(
         data="isbi2012",
