@@ -3,6 +3,7 @@
 import http.server
 import json
 import queue
+import random
 import socket
 import subprocess
 import threading
@@ -11,7 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,14 @@ def wait_for(check: Callable[[], Any], complaint: str) -> Any:
 
 
 def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a port that nobody uses now, below those that outgoing connections take.
+
+    Linux gives these numbers from 32768 on; one of them is often taken before a slow server has it.
+    """
+    for port in random.SystemRandom().sample(range(15000, 32000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("none of 100 ports from 15000 to 32000 is free")
 
 
 @contextmanager
