@@ -115,8 +115,8 @@ def _train(cell: Cell, recipe: Recipe, folder: Path, seed: int) -> None:
     if _width(cell, source) >= BFLOAT16_WIDTH:
         use_bfloat16()
     # Training goes on only where the same recipe stopped.
-    print_of = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
-    run = Run(cell.stage, config, "", target.parent / f".{cell.name}-{print_of}")
+    fingerprint = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
+    run = Run(cell.stage, config, "", target.parent / f".{cell.name}-{fingerprint}")
     run.checkpoint.mkdir(parents=True, exist_ok=True)
     dataset = folder / "dataset"
     if cell.stage == "train":
